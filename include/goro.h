@@ -14,20 +14,22 @@
  *
  * What holds for every call:
  *
- * - A call that can fail returns >= 0, or a negative errno value (-EAGAIN, -ETIMEDOUT, ...). It never
- *   reports through errno: a goroutine may wake on another thread, where a cached &errno is the wrong one.
- * - Times are int64_t nanoseconds. A deadline is a point on the clock of goro_now(); GORO_FOREVER never
- *   comes; GORO_POLL, like any time that is already past, means "do not wait".
- * - Misuse that Go treats as a panic is a panic here, with Go's wording ("panic" below; see goro_panic()).
- *   A "fatal error" prints its message and the stacks, ends the process with status 2, and cannot be caught.
- * - "Blocks" means that the goroutine waits and its thread runs other goroutines. A plain thread (one that
- *   the runtime did not make) may call everything here, and then the thread itself waits, except for what
- *   makes no sense there: goro_yield(), goro_exit() and goro_defer() panic.
+ * - A call that can fail returns >= 0, or a negative errno value (-EAGAIN, -ETIMEDOUT, ...). It
+ *   never reports through errno: a goroutine may wake on another thread, where a cached &errno is
+ *   the wrong one.
+ * - Times are int64_t nanoseconds. A deadline is a point on the clock of goro_now(); GORO_FOREVER
+ *   never comes; GORO_POLL, like any time that is already past, means "do not wait".
+ * - Misuse that Go treats as a panic is a panic here, with Go's wording ("panic" below; see
+ *   goro_panic()). A "fatal error" prints its message and the stacks, ends the process with status
+ *   2, and cannot be caught.
+ * - "Blocks" means that the goroutine waits and its thread runs other goroutines. A plain thread
+ *   (one that the runtime did not make) may call everything here, and then the thread itself waits,
+ *   except for what makes no sense there: goro_yield(), goro_exit() and goro_defer() panic.
  * - Nothing here may be called from a signal handler.
- * - A goroutine changes thread only inside a call of this library; between two calls, thread-locals and
- *   errno are those of one thread.
- * - A call holds what it works on: an object may be freed as soon as the program's own last call on it has
- *   returned.
+ * - A goroutine changes thread only inside a call of this library; between two calls, thread-locals
+ *   and errno are those of one thread.
+ * - A call holds what it works on: an object may be freed as soon as the program's own last call on
+ *   it has returned.
  * - Names that end in an underscore are not for programs.
  */
 #ifndef GORO_H
@@ -63,15 +65,16 @@ extern "C" {
  */
 GORO_API const char *goro_version(void);
 
-/* ------------------------------------------------------------------------------------------------------
+/* -------------------------------------------------------------------------------------------------
  * Program
  */
 
 /*
- * goro_main - the main goroutine, number 1. You write it; libgoro.a brings the main() that calls it.
+ * goro_main - the main goroutine, number 1. You write it; libgoro.a brings the main() that calls
+ * it.
  *
- * When it returns, the process exits with its value, as from main(); goroutines that still exist do not run
- * any more, are not waited for, and their deferred calls do not run.
+ * When it returns, the process exits with its value, as from main(); goroutines that still exist do
+ * not run any more, are not waited for, and their deferred calls do not run.
  *
  * Go: func main, except that the value is the exit status.
  */
@@ -80,38 +83,40 @@ int goro_main(int argc, char **argv);
 /*
  * goro_run - start the runtime, run fn(arg) as the main goroutine, and return its value.
  *
- * For programs that have their own main(). The main goroutine starts on the thread that calls goro_run(), so
- * that goro_lock_thread() as its first call keeps it there. Blocks the calling thread until fn has returned;
- * other goroutines then do not run any more. One run after the other is fine, and ids start again at 1. The
- * number of Ps is GORO_MAXPROCS, else GOMAXPROCS, from the environment, else the number of CPUs that the
- * process may use (affinity mask and cgroup quota counted).
+ * For programs that have their own main(). The main goroutine starts on the thread that calls
+ * goro_run(), so that goro_lock_thread() as its first call keeps it there. Blocks the calling
+ * thread until fn has returned; other goroutines then do not run any more. One run after the other
+ * is fine, and ids start again at 1. The number of Ps is GORO_MAXPROCS, else GOMAXPROCS, from the
+ * environment, else the number of CPUs that the process may use (affinity mask and cgroup quota
+ * counted).
  *
  * Returns fn's value, or
  *   -EBUSY   a runtime runs already (also when called by a goroutine)
  *   -ENOMEM  no memory, or no thread, to start with
  * Panics: "go of nil func value" when fn is NULL.
- * Fatal:  "all goroutines are asleep - deadlock!" when nothing can ever run again, and no thread of the
- *         program's own could change that; "no goroutines (main called goro_exit) - deadlock!" when fn
- *         called goro_exit() and no other goroutine is left.
+ * Fatal:  "all goroutines are asleep - deadlock!" when nothing can ever run again, and no thread of
+ *         the program's own could change that; "no goroutines (main called goro_exit) - deadlock!"
+ *         when fn called goro_exit() and no other goroutine is left.
  * Order: what the caller wrote before is visible to fn; what fn wrote is visible after the return.
  */
 GORO_API int goro_run(int (*fn)(void *), void *arg);
 
-/* ------------------------------------------------------------------------------------------------------
+/* -------------------------------------------------------------------------------------------------
  * Goroutines
  */
 
 /*
  * goro_spawn - start a goroutine that runs fn(arg).
  *
- * The goroutine ends when fn returns, after its deferred calls. Does not block. May be called by a goroutine
- * and, while a runtime runs, by a plain thread.
+ * The goroutine ends when fn returns, after its deferred calls. Does not block. May be called by a
+ * goroutine and, while a runtime runs, by a plain thread.
  *
  * Returns 0, or
  *   -ENOMEM  no memory for a goroutine
  *   -EPERM   no runtime runs
  * Panics: "go of nil func value" when fn is NULL.
- * Order: the call happens before fn starts. That a goroutine has ended orders nothing by itself: use a channel.
+ * Order: the call happens before fn starts. That a goroutine has ended orders nothing by itself:
+ * use a channel.
  * Go: go fn(arg).
  */
 GORO_API int goro_spawn(void (*fn)(void *), void *arg);
@@ -119,8 +124,9 @@ GORO_API int goro_spawn(void (*fn)(void *), void *arg);
 /*
  * goro_spawn_copy - start a goroutine that runs fn on its own copy of size bytes at data.
  *
- * The copy is made before the call returns; fn gets a pointer to it that is aligned to 16 bytes and valid
- * until fn returns. With size 0, data may be NULL, and what fn gets must not be read. Otherwise as goro_spawn().
+ * The copy is made before the call returns; fn gets a pointer to it that is aligned to 16 bytes and
+ * valid until fn returns. With size 0, data may be NULL, and what fn gets must not be read.
+ * Otherwise as goro_spawn().
  *
  * Returns 0, -ENOMEM or -EPERM, as goro_spawn().
  * Panics: "go of nil func value" when fn is NULL;
@@ -129,13 +135,14 @@ GORO_API int goro_spawn(void (*fn)(void *), void *arg);
 GORO_API int goro_spawn_copy(void (*fn)(void *), const void *data, size_t size);
 
 /*
- * struct goro_attr - what goro_spawn_attr() may be told. Zeroed members mean the default, so that members
- * which later versions add keep old source meaning what it meant: initialise with designators.
+ * struct goro_attr - what goro_spawn_attr() may be told. Zeroed members mean the default, so that
+ * members which later versions add keep old source meaning what it meant: initialise with
+ * designators.
  */
 struct goro_attr {
 	/*
-	 * Bytes of address space for the stack, of which only touched pages cost memory; 0 is the default of
-	 * 256 KiB. Rounded up to whole pages; less than 16 KiB counts as 16 KiB.
+	 * Bytes of address space for the stack, of which only touched pages cost memory; 0 is the
+	 * default of 256 KiB. Rounded up to whole pages; less than 16 KiB counts as 16 KiB.
 	 */
 	size_t stack_size;
 	/* As for goro_set_name(), from the start; NULL is no name. Copied. */
@@ -161,10 +168,11 @@ GORO_API int goro_spawn_attr(const struct goro_attr *attr, void (*fn)(void *), v
 GORO_API void goro_yield(void);
 
 /*
- * goro_exit - end the calling goroutine: run its deferred calls, last in first out. Does not return.
+ * goro_exit - end the calling goroutine: run its deferred calls, last in first out. Does not
+ * return.
  *
- * A goro_try() on the way does not catch it. In the main goroutine the others go on, until none is left:
- * fatal error "no goroutines (main called goro_exit) - deadlock!".
+ * A goro_try() on the way does not catch it. In the main goroutine the others go on, until none is
+ * left: fatal error "no goroutines (main called goro_exit) - deadlock!".
  * Panics: "goro_exit outside a goroutine" in a plain thread.
  * Go: runtime.Goexit.
  */
@@ -179,7 +187,8 @@ GORO_API void goro_exit(void) __attribute__((__noreturn__));
 GORO_API void goro_checkpoint(void);
 
 /*
- * goro_id - the number of the calling goroutine: 1 for main, never used twice in a run; 0 in a plain thread.
+ * goro_id - the number of the calling goroutine: 1 for main, never used twice in a run; 0 in a
+ * plain thread.
  *
  * Does not block. Go: the number that tracebacks show.
  */
@@ -188,42 +197,44 @@ GORO_API uint64_t goro_id(void);
 /*
  * goro_set_name - name the calling goroutine in dumps and traces.
  *
- * The name is copied and cut at 31 bytes; NULL or "" takes it away. Does not block. Does nothing in a plain
- * thread. Go: no counterpart (pprof labels come near).
+ * The name is copied and cut at 31 bytes; NULL or "" takes it away. Does not block. Does nothing in
+ * a plain thread. Go: no counterpart (pprof labels come near).
  */
 GORO_API void goro_set_name(const char *name);
 
 /*
- * goro_maxprocs - set how many goroutines may run at the same time (the number of Ps), and return the old
- * number. n < 1 only asks; n above 1024 counts as 1024.
+ * goro_maxprocs - set how many goroutines may run at the same time (the number of Ps), and return
+ * the old number. n < 1 only asks; n above 1024 counts as 1024.
  *
- * A change stops the world for a moment: the caller waits until every P has stopped. When no runtime runs,
- * nothing is changed and the number with which one would start is returned.
+ * A change stops the world for a moment: the caller waits until every P has stopped. When no
+ * runtime runs, nothing is changed and the number with which one would start is returned.
  * Go: runtime.GOMAXPROCS.
  */
 GORO_API int goro_maxprocs(int n);
 
 /*
- * goro_count - how many goroutines exist now, main and the caller included, whatever they are doing.
+ * goro_count - how many goroutines exist now, main and the caller included, whatever they are
+ * doing.
  *
- * Without stopping them, so that the number may be old when it is returned. 0 when no runtime runs. Does not
- * block. Go: runtime.NumGoroutine.
+ * Without stopping them, so that the number may be old when it is returned. 0 when no runtime runs.
+ * Does not block. Go: runtime.NumGoroutine.
  */
 GORO_API int goro_count(void);
 
 /*
- * goro_maxthreads - set how many threads the runtime may make, and return the old number (10 000 at first).
- * n < 1 only asks.
+ * goro_maxthreads - set how many threads the runtime may make, and return the old number (10 000 at
+ * first). n < 1 only asks.
  *
- * Fatal: "program exceeds N-thread limit" when the limit is passed, also at once, when n is less than the
- * number of threads that exist. Does not block.
+ * Fatal: "program exceeds N-thread limit" when the limit is passed, also at once, when n is less
+ * than the number of threads that exist. Does not block.
  * Go: debug.SetMaxThreads.
  */
 GORO_API int goro_maxthreads(int n);
 
 /*
  * goro_lock_thread - keep the calling goroutine on its present thread, and all others off it, until
- * goro_unlock_thread() was called as many times. A goroutine that ends locked ends the thread with it.
+ * goro_unlock_thread() was called as many times. A goroutine that ends locked ends the thread with
+ * it.
  *
  * Does not block. Does nothing in a plain thread. Go: runtime.LockOSThread.
  */
@@ -236,7 +247,7 @@ GORO_API void goro_lock_thread(void);
  */
 GORO_API void goro_unlock_thread(void);
 
-/* ------------------------------------------------------------------------------------------------------
+/* -------------------------------------------------------------------------------------------------
  * Time
  */
 
@@ -245,22 +256,26 @@ GORO_API void goro_unlock_thread(void);
 #define GORO_POLL    INT64_C(0)
 
 /* Microseconds, milliseconds and seconds in nanoseconds. n may be a fraction: GORO_MS(0.5). */
+/* clang-format off */
 #define GORO_US(n)  ((int64_t)((n) * INT64_C(1000)))
 #define GORO_MS(n)  ((int64_t)((n) * INT64_C(1000000)))
 #define GORO_SEC(n) ((int64_t)((n) * INT64_C(1000000000)))
+/* clang-format on */
 
 /*
  * goro_now - nanoseconds on a clock that never goes back (CLOCK_MONOTONIC); always > 0.
  *
- * The clock of all deadlines. Does not block; may be called anywhere. Go: the monotonic part of time.Now.
+ * The clock of all deadlines. Does not block; may be called anywhere. Go: the monotonic part of
+ * time.Now.
  */
 GORO_API int64_t goro_now(void);
 
 /*
  * goro_sleep - block for at least ns nanoseconds; ns <= 0 returns at once.
  *
- * Never ends early, whatever signals arrive. GORO_FOREVER (and anything else that goes past the end of the
- * clock) sleeps for ever. Orders no memory. In a plain thread the thread sleeps. Go: time.Sleep.
+ * Never ends early, whatever signals arrive. GORO_FOREVER (and anything else that goes past the end
+ * of the clock) sleeps for ever. Orders no memory. In a plain thread the thread sleeps. Go:
+ * time.Sleep.
  */
 GORO_API void goro_sleep(int64_t ns);
 
@@ -271,23 +286,27 @@ GORO_API void goro_sleep(int64_t ns);
  */
 GORO_API void goro_sleep_until(int64_t deadline);
 
-/* ------------------------------------------------------------------------------------------------------
+/* -------------------------------------------------------------------------------------------------
  * Channels
  *
- * A channel carries elements of one size, in order, between goroutines and plain threads. Waiting senders are
- * served first come first served, and so are waiting receivers. A NULL channel blocks for ever.
+ * A channel carries elements of one size, in order, between goroutines and plain threads. Waiting
+ * senders are served first come first served, and so are waiting receivers. A NULL channel blocks
+ * for ever.
  *
- * Order (Go's memory model): a send happens before the receive of that element returns; a close happens
- * before a receive that finds the channel closed returns; the k-th receive from a channel of capacity C
- * happens before the (k+C)-th send returns (C = 0: a receive happens before the send returns).
+ * Order (Go's memory model): a send happens before the receive of that element returns; a close
+ * happens before a receive that finds the channel closed returns; the k-th receive from a channel
+ * of capacity C happens before the (k+C)-th send returns (C = 0: a receive happens before the send
+ * returns).
  */
 typedef struct goro_chan goro_chan;
 
 /*
- * goro_chan_make - make a channel for elements of elem_size bytes that buffers up to capacity of them.
+ * goro_chan_make - make a channel for elements of elem_size bytes that buffers up to capacity of
+ * them.
  *
- * elem_size 0 is a channel of mere signals; capacity 0 is unbuffered: sender and receiver meet. The caller
- * holds one reference, which goro_chan_unref() gives back. Does not block; may be called before goro_run().
+ * elem_size 0 is a channel of mere signals; capacity 0 is unbuffered: sender and receiver meet. The
+ * caller holds one reference, which goro_chan_unref() gives back. Does not block; may be called
+ * before goro_run().
  *
  * Returns NULL when there is no memory.
  * Panics: "makechan: size out of range" when the size in bytes is more than PTRDIFF_MAX.
@@ -302,8 +321,8 @@ GORO_API goro_chan *goro_chan_make(size_t elem_size, size_t capacity);
  * goro_chan_send - send the element at elem; block until it is in the buffer or a receiver has it.
  *
  * elem may be NULL when the elements have size 0. A NULL channel blocks for ever.
- * Panics: "send on closed channel", also when the channel is closed while the sender waits; the element is
- *         then never received.
+ * Panics: "send on closed channel", also when the channel is closed while the sender waits; the
+ *         element is then never received.
  * Go: c <- v.
  */
 GORO_API void goro_chan_send(goro_chan *c, const void *elem);
@@ -312,13 +331,15 @@ GORO_API void goro_chan_send(goro_chan *c, const void *elem);
  * goro_chan_recv - receive an element into elem; block until there is one or the channel is closed.
  *
  * elem may be NULL: the element is dropped. A NULL channel blocks for ever.
- * Returns true with an element; false when the channel is closed and drained, and then *elem is zeroed.
+ * Returns true with an element; false when the channel is closed and drained, and then *elem is
+ * zeroed.
  * Go: v, ok := <-c.
  */
 GORO_API bool goro_chan_recv(goro_chan *c, void *elem);
 
 /*
- * goro_chan_trysend - send if that is possible without waiting (unbuffered: if a receiver waits already).
+ * goro_chan_trysend - send if that is possible without waiting (unbuffered: if a receiver waits
+ * already).
  *
  * Returns 0, or
  *   -EAGAIN  it is not possible now, or c is NULL
@@ -328,7 +349,8 @@ GORO_API bool goro_chan_recv(goro_chan *c, void *elem);
 GORO_API int goro_chan_trysend(goro_chan *c, const void *elem);
 
 /*
- * goro_chan_tryrecv - receive if that is possible without waiting (unbuffered: if a sender waits already).
+ * goro_chan_tryrecv - receive if that is possible without waiting (unbuffered: if a sender waits
+ * already).
  *
  * Returns 0, or
  *   -EAGAIN  it is not possible now, or c is NULL; *elem is left alone
@@ -338,9 +360,11 @@ GORO_API int goro_chan_trysend(goro_chan *c, const void *elem);
 GORO_API int goro_chan_tryrecv(goro_chan *c, void *elem);
 
 /*
- * goro_chan_send_until - goro_chan_send() that gives up at the deadline (see GORO_FOREVER, GORO_POLL).
+ * goro_chan_send_until - goro_chan_send() that gives up at the deadline (see GORO_FOREVER,
+ * GORO_POLL).
  *
- * What is possible at once is done, even if the deadline is past. On a NULL channel it waits all its time.
+ * What is possible at once is done, even if the deadline is past. On a NULL channel it waits all
+ * its time.
  * Returns 0, or
  *   -ETIMEDOUT  the deadline came first; nothing was sent
  * Panics: "send on closed channel", also while it waits.
@@ -348,9 +372,11 @@ GORO_API int goro_chan_tryrecv(goro_chan *c, void *elem);
 GORO_API int goro_chan_send_until(goro_chan *c, const void *elem, int64_t deadline);
 
 /*
- * goro_chan_recv_until - goro_chan_recv() that gives up at the deadline (see GORO_FOREVER, GORO_POLL).
+ * goro_chan_recv_until - goro_chan_recv() that gives up at the deadline (see GORO_FOREVER,
+ * GORO_POLL).
  *
- * What is possible at once is done, even if the deadline is past. On a NULL channel it waits all its time.
+ * What is possible at once is done, even if the deadline is past. On a NULL channel it waits all
+ * its time.
  * Returns 0, or
  *   -ETIMEDOUT  the deadline came first; *elem is left alone
  *   -EPIPE      the channel is closed and drained; *elem is zeroed
@@ -358,7 +384,8 @@ GORO_API int goro_chan_send_until(goro_chan *c, const void *elem, int64_t deadli
 GORO_API int goro_chan_recv_until(goro_chan *c, void *elem, int64_t deadline);
 
 /*
- * goro_chan_close - no more sends: receivers drain what is buffered, then get "closed". Does not block.
+ * goro_chan_close - no more sends: receivers drain what is buffered, then get "closed". Does not
+ * block.
  *
  * Every waiting receiver is woken, every waiting sender panics. The memory stays until the last
  * goro_chan_unref().
@@ -370,18 +397,20 @@ GORO_API void goro_chan_close(goro_chan *c);
 /*
  * goro_chan_len, goro_chan_cap - the number of buffered elements, and how many fit.
  *
- * Both 0 for an unbuffered and for a NULL channel; waiting senders do not count. The length may be old when
- * it is returned, and orders no memory. Do not block. Go: len(c), cap(c).
+ * Both 0 for an unbuffered and for a NULL channel; waiting senders do not count. The length may be
+ * old when it is returned, and orders no memory. Do not block. Go: len(c), cap(c).
  */
 GORO_API size_t goro_chan_len(goro_chan *c);
 GORO_API size_t goro_chan_cap(goro_chan *c);
 
 /*
- * goro_chan_ref - take one more reference, for another owner; returns c. NULL stays NULL. Does not block.
+ * goro_chan_ref - take one more reference, for another owner; returns c. NULL stays NULL. Does not
+ * block.
  *
- * goro_chan_unref - give a reference back; the last one frees the channel, with what is still buffered
- * (elements are bytes: what they point to is the program's). NULL is left alone. Does not close: nobody may
- * wait on the channel when its last reference goes, but calls that have been woken are safe. Does not block.
+ * goro_chan_unref - give a reference back; the last one frees the channel, with what is still
+ * buffered (elements are bytes: what they point to is the program's). NULL is left alone. Does not
+ * close: nobody may wait on the channel when its last reference goes, but calls that have been
+ * woken are safe. Does not block.
  *
  * Go has a garbage collector instead.
  */
@@ -395,56 +424,61 @@ GORO_API void goro_chan_unref(goro_chan *c);
  *   goro_put(c, (int64_t)1);             on a channel of int64_t: a plain 1 is an int, which panics
  *   goro_put(c, (struct point){1, 2});
  *
- * The value has its own type (an array is a pointer to its first element, as for a function's argument); the
- * macro does not know the channel's, so nothing is converted, and only the sizes are compared.
+ * The value has its own type (an array is a pointer to its first element, as for a function's
+ * argument); the macro does not know the channel's, so nothing is converted, and only the sizes are
+ * compared.
  * Panics: "goro_put: value of N bytes on a channel of M-byte elements"; "send on closed channel".
  */
 
 /*
- * goro_get - goro_chan_recv() by value: yields a T, zero (all bytes) when the channel is closed and drained.
+ * goro_get - goro_chan_recv() by value: yields a T, zero (all bytes) when the channel is closed and
+ * drained.
  *
  *   int n = goro_get(c, int);
  *
  * c is evaluated once. Panics: "goro_get: value of N bytes on a channel of M-byte elements".
  */
+/* clang-format off */
 #ifdef __cplusplus
-#define goro_put(c, ...)                                                                           \
-	__extension__({                                                                            \
-		goro_chan *goro_c_ = (c);                                                          \
-		const auto goro_v_ = (__VA_ARGS__);                                                \
-		static_assert(::std::is_trivially_copyable<decltype(goro_v_)>::value,              \
-			      "goro_put: channels copy bytes, this type needs its constructor");   \
-		goro_put_(goro_c_, &goro_v_, sizeof(goro_v_));                                     \
-	})
+#define GORO_V_(...) const auto goro_v_ = (__VA_ARGS__)
+#define GORO_BYTES_(T)                                                                     \
+	static_assert(::std::is_trivially_copyable<T>::value, "channels copy bytes only")
 #else
-#define goro_put(c, ...)                                                                           \
-	__extension__({                                                                            \
-		goro_chan *goro_c_ = (c);                                                          \
-		__typeof__((void)0, (__VA_ARGS__)) goro_v_ = (__VA_ARGS__);                        \
-		goro_put_(goro_c_, (const void *)&goro_v_, sizeof(goro_v_));                       \
-	})
+#define GORO_V_(...) __typeof__((void)0, (__VA_ARGS__)) goro_v_ = (__VA_ARGS__)
+#define GORO_BYTES_(T) _Static_assert(1, "")
 #endif
-#define goro_get(c, T)                                                                             \
-	__extension__({                                                                            \
-		goro_chan *goro_c_ = (c);                                                          \
-		T goro_v_;                                                                         \
-		goro_get_(goro_c_, &goro_v_, sizeof(goro_v_));                                     \
-		goro_v_;                                                                           \
+#define goro_put(c, ...)                                                                   \
+	__extension__({                                                                    \
+		goro_chan *goro_c_ = (c);                                                  \
+		GORO_V_(__VA_ARGS__);                                                      \
+		GORO_BYTES_(decltype(goro_v_));                                            \
+		goro_put_(goro_c_, (const void *)&goro_v_, sizeof(goro_v_));               \
 	})
+#define goro_get(c, T)                                                                     \
+	__extension__({                                                                    \
+		goro_chan *goro_c_ = (c);                                                  \
+		T goro_v_;                                                                 \
+		GORO_BYTES_(T);                                                            \
+		goro_get_(goro_c_, &goro_v_, sizeof(goro_v_));                             \
+		goro_v_;                                                                   \
+	})
+/* clang-format on */
 
 GORO_API void goro_put_(goro_chan *c, const void *value, size_t size);
 GORO_API void goro_get_(goro_chan *c, void *value, size_t size);
 
-/* ------------------------------------------------------------------------------------------------------
+/* -------------------------------------------------------------------------------------------------
  * Panic, defer
  */
 
 /*
- * goro_panic - give up: run the goroutine's deferred calls, last in first out, then end the process.
+ * goro_panic - give up: run the goroutine's deferred calls, last in first out, then end the
+ * process.
  *
- * The message is made as by printf. A goro_try() around catches it, the library's own panics likewise. When
- * nobody does: "panic: MESSAGE", an empty line, "goroutine N [running]:" and the stack on standard error, and
- * status 2. In a plain thread there are no deferred calls. Does not return.
+ * The message is made as by printf. A goro_try() around catches it, the library's own panics
+ * likewise. When nobody does: "panic: MESSAGE", an empty line, "goroutine N [running]:" and the
+ * stack on standard error, and status 2. In a plain thread there are no deferred calls. Does not
+ * return.
  * Go: panic.
  */
 GORO_API void goro_panic(const char *fmt, ...)
@@ -453,56 +487,65 @@ GORO_API void goro_panic(const char *fmt, ...)
 /*
  * goro_defer - call fn(arg) when the goroutine returns, exits or panics; last in, first out.
  *
- * Inside goro_try(), when that ends. Other than in Go, a plain function's return runs nothing. Does not block;
- * fn may. A goro_exit() or panic inside fn goes on with the deferred calls that are left.
- * Panics: "goro_defer outside a goroutine" in a plain thread; "goro_defer of nil func value" when fn is NULL;
+ * Inside goro_try(), when that ends. Other than in Go, a plain function's return runs nothing. Does
+ * not block; fn may. A goro_exit() or panic inside fn goes on with the deferred calls that are
+ * left.
+ * Panics: "goro_defer outside a goroutine" in a plain thread; "goro_defer of nil func value" when
+ *         fn is NULL;
  *         "goro_defer: out of memory".
  * Go: defer.
  */
 GORO_API void goro_defer(void (*fn)(void *), void *arg);
 
 /*
- * goro_try - call fn(arg), and catch its panic. What fn deferred runs before goro_try returns, either way.
+ * goro_try - call fn(arg), and catch its panic. What fn deferred runs before goro_try returns,
+ * either way.
  *
- * Returns true when fn returned; false when it panicked, with the message in msg (up to msg_size bytes with
- * the ending NUL, cut to fit; msg may be NULL). A goro_exit() inside is not caught. Blocks as long as fn does.
- * The frames of fn are left as by longjmp(): a lock that they held is still held, and C++ destructors do not run.
+ * Returns true when fn returned; false when it panicked, with the message in msg (up to msg_size
+ * bytes with the ending NUL, cut to fit; msg may be NULL). A goro_exit() inside is not caught.
+ * Blocks as long as fn does. The frames of fn are left as by longjmp(): a lock that they held is
+ * still held, and C++ destructors do not run.
  * Panics: "goro_try of nil func value" when fn is NULL.
  * Go: a deferred function that calls recover.
  */
 GORO_API bool goro_try(void (*fn)(void *), void *arg, char *msg, size_t msg_size);
 
-/* ------------------------------------------------------------------------------------------------------
+/* -------------------------------------------------------------------------------------------------
  * Looking inside
  */
 
 /*
- * goro_dump - write every goroutine to the descriptor fd: number, name, state and for how long, where it was
- * made, stack.
+ * goro_dump - write every goroutine to the descriptor fd: number, name, state and for how long,
+ * where it was made, stack.
  *
- * Stops the world while it looks. Write errors are ignored. In a plain thread it works as well; when no runtime
- * runs, it writes nothing. SIGQUIT does the same to standard error and ends the process with status 2.
+ * Stops the world while it looks. Write errors are ignored. In a plain thread it works as well;
+ * when no runtime runs, it writes nothing. SIGQUIT does the same to standard error and ends the
+ * process with status 2.
  * Go: runtime.Stack with all = true.
  */
 GORO_API void goro_dump(int fd);
 
-/* ------------------------------------------------------------------------------------------------------
+/* -------------------------------------------------------------------------------------------------
  * go(fn, args...)
  *
  * Start a goroutine that calls fn(args...), with 0 to 8 arguments of any types. A statement.
  *
- *   go(serve, fd, "name", 2.5, (struct point){1, 2});     wrong: the preprocessor splits at the last comma
- *   go(serve, fd, "name", 2.5, ((struct point){1, 2}));   right: parentheses round such an argument
+ *   go(serve, fd, "name", 2.5, ((struct point){1, 2}));
  *
- * fn and the arguments are evaluated once, by the caller, in no fixed order. fn may be a function or any
- * expression of pointer-to-function type; what it returns is dropped. The arguments are copied, arrays as
- * pointers to their first element; the usual conversions of a C call apply (go(f, 1) calls a
- * void f(double) with 1.0). In C++, fn may also be a function object, and arguments with constructors are
- * moved into the goroutine and destroyed when the call returns (not when it leaves by goro_exit() or a panic).
+ * The parentheses round the last argument are needed in C: the preprocessor splits at commas
+ * between braces.
+ *
+ * fn and the arguments are evaluated once, by the caller, in no fixed order. fn may be a function
+ * or any expression of pointer-to-function type; what it returns is dropped. The arguments are
+ * copied, arrays as pointers to their first element; the usual conversions of a C call apply (go(f,
+ * 1) calls a void f(double) with 1.0). In C++, fn may also be a function object, and arguments with
+ * constructors are moved into the goroutine and destroyed when the call returns (not when it leaves
+ * by goro_exit() or a panic).
  *
  * Does not block. May be called by a goroutine and, while a runtime runs, by a plain thread.
  * Panics: "go of nil func value" when fn is NULL;
- *         "function arguments too large for new goroutine" when they have more than 1024 bytes altogether;
+ *         "function arguments too large for new goroutine" when they have more than 1024 bytes
+ *         altogether;
  *         "go: out of memory"; "go: no runtime is running".
  * Order: the call happens before fn starts.
  * How it works, and what was tried: docs/internals/go-macro.md.
@@ -514,15 +557,16 @@ struct goro_site_ {
 	const char *file;
 	int line;
 	unsigned int args_size; /* of all arguments, without padding (C++: only if > 1024) */
-	const char *fn;         /* the text of the first argument */
+	const char *fn;		/* the text of the first argument */
 };
 
 /*
- * goro_go_ - what go() comes down to: a goroutine that calls unpack with a copy of size bytes at data.
+ * goro_go_ - what go() comes down to: a goroutine that calls unpack with a copy of size bytes at
+ * data.
  *
- * The copy is made before the return, aligned to 16 bytes, and lives until unpack returns. size is greater
- * than site->args_size: it counts fn, padding, and clang's block header, so that the limit of 1024 is for
- * site->args_size. fn is the user's function, for the check for NULL and for dumps.
+ * The copy is made before the return, aligned to 16 bytes, and lives until unpack returns. size is
+ * greater than site->args_size: it counts fn, padding, and clang's block header, so that the limit
+ * of 1024 is for site->args_size. fn is the user's function, for the check for NULL and for dumps.
  */
 GORO_API void goro_go_(void (*unpack)(void *), const void *data, size_t size, void (*fn)(void),
 		       const struct goro_site_ *site);
@@ -531,72 +575,103 @@ GORO_API void goro_go_(void (*unpack)(void *), const void *data, size_t size, vo
 } /* extern "C" */
 #endif
 
+/* The rest is macros, blocks and C++. */
+/* clang-format off */
+
 #ifndef __cplusplus
 
 /* go(fn, a, b) is GORO_GO_2_(fn, a, b). */
-#define go(...)                                                                                    \
+#define go(...)                                                                            \
 	GORO_GO_PICK_(__VA_ARGS__, MANY_, MANY_, MANY_, MANY_, MANY_, MANY_, MANY_, MANY_, 8_, 7_, \
 		      6_, 5_, 4_, 3_, 2_, 1_, 0_, )(__VA_ARGS__)
 #define GORO_GO_PICK_(fn, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, N, ...) GORO_GO_##N
-#define GORO_GO_MANY_(...)                                                                         \
+#define GORO_GO_MANY_(...)                                                                 \
 	__extension__({ _Static_assert(0, "go() takes at most 8 arguments"); })
 
-/* The type that x has as a function's argument: arrays and functions become pointers, qualifiers go. */
+/* The type of x as a function's argument: arrays and functions become pointers, qualifiers go. */
 #define GORO_T_(x) __typeof__((void)0, (x))
-#define GORO_S_(x) sizeof(GORO_T_(x))
 
-#define GORO_GO_0_(fn) \
-	GORO_GO_DO_(fn, , 0, (), )
-#define GORO_GO_1_(fn, a) \
-	GORO_GO_DO_(fn, GORO_T_(a) a_;, GORO_S_(a), (goro_l_.a_), (a))
-#define GORO_GO_2_(fn, a, b) \
-	GORO_GO_DO_(fn, GORO_T_(a) a_; GORO_T_(b) b_;, GORO_S_(a) + GORO_S_(b), (goro_l_.a_, \
-	goro_l_.b_), (a), (b))
-#define GORO_GO_3_(fn, a, b, c) \
-	GORO_GO_DO_(fn, GORO_T_(a) a_; GORO_T_(b) b_; GORO_T_(c) c_;, GORO_S_(a) + GORO_S_(b) + \
-	GORO_S_(c), (goro_l_.a_, goro_l_.b_, goro_l_.c_), (a), (b), (c))
-#define GORO_GO_4_(fn, a, b, c, d) \
-	GORO_GO_DO_(fn, GORO_T_(a) a_; GORO_T_(b) b_; GORO_T_(c) c_; GORO_T_(d) d_;, GORO_S_(a) \
-	+ GORO_S_(b) + GORO_S_(c) + GORO_S_(d), (goro_l_.a_, goro_l_.b_, goro_l_.c_, \
-	goro_l_.d_), (a), (b), (c), (d))
-#define GORO_GO_5_(fn, a, b, c, d, e) \
-	GORO_GO_DO_(fn, GORO_T_(a) a_; GORO_T_(b) b_; GORO_T_(c) c_; GORO_T_(d) d_; GORO_T_(e) \
-	e_;, GORO_S_(a) + GORO_S_(b) + GORO_S_(c) + GORO_S_(d) + GORO_S_(e), (goro_l_.a_, \
-	goro_l_.b_, goro_l_.c_, goro_l_.d_, goro_l_.e_), (a), (b), (c), (d), (e))
-#define GORO_GO_6_(fn, a, b, c, d, e, f) \
-	GORO_GO_DO_(fn, GORO_T_(a) a_; GORO_T_(b) b_; GORO_T_(c) c_; GORO_T_(d) d_; GORO_T_(e) \
-	e_; GORO_T_(f) f_;, GORO_S_(a) + GORO_S_(b) + GORO_S_(c) + GORO_S_(d) + GORO_S_(e) + \
-	GORO_S_(f), (goro_l_.a_, goro_l_.b_, goro_l_.c_, goro_l_.d_, goro_l_.e_, goro_l_.f_), \
-	(a), (b), (c), (d), (e), (f))
-#define GORO_GO_7_(fn, a, b, c, d, e, f, g) \
-	GORO_GO_DO_(fn, GORO_T_(a) a_; GORO_T_(b) b_; GORO_T_(c) c_; GORO_T_(d) d_; GORO_T_(e) \
-	e_; GORO_T_(f) f_; GORO_T_(g) g_;, GORO_S_(a) + GORO_S_(b) + GORO_S_(c) + GORO_S_(d) + \
-	GORO_S_(e) + GORO_S_(f) + GORO_S_(g), (goro_l_.a_, goro_l_.b_, goro_l_.c_, goro_l_.d_, \
-	goro_l_.e_, goro_l_.f_, goro_l_.g_), (a), (b), (c), (d), (e), (f), (g))
-#define GORO_GO_8_(fn, a, b, c, d, e, f, g, h) \
-	GORO_GO_DO_(fn, GORO_T_(a) a_; GORO_T_(b) b_; GORO_T_(c) c_; GORO_T_(d) d_; GORO_T_(e) \
-	e_; GORO_T_(f) f_; GORO_T_(g) g_; GORO_T_(h) h_;, GORO_S_(a) + GORO_S_(b) + GORO_S_(c) \
-	+ GORO_S_(d) + GORO_S_(e) + GORO_S_(f) + GORO_S_(g) + GORO_S_(h), (goro_l_.a_, \
-	goro_l_.b_, goro_l_.c_, goro_l_.d_, goro_l_.e_, goro_l_.f_, goro_l_.g_, goro_l_.h_), \
-	(a), (b), (c), (d), (e), (f), (g), (h))
+/* For an argument x: a member m of the struct that carries it, and its share of the size. */
+#define GORO_M_(x, m) GORO_T_(x) m;
+#define GORO_S_(x) +(unsigned int)sizeof(GORO_T_(x))
+
+#define GORO_GO_0_(f_)                                                                     \
+	GORO_GO_DO_(f_, , , (), )
+#define GORO_GO_1_(f_, a)                                                                  \
+	GORO_GO_DO_(f_,                                                                    \
+		    GORO_M_(a, a0),                                                        \
+		    GORO_S_(a),                                                            \
+		    (goro_l_.a0),                                                          \
+		    (a))
+#define GORO_GO_2_(f_, a, b)                                                               \
+	GORO_GO_DO_(f_,                                                                    \
+		    GORO_M_(a, a0) GORO_M_(b, a1),                                         \
+		    GORO_S_(a) GORO_S_(b),                                                 \
+		    (goro_l_.a0, goro_l_.a1),                                              \
+		    (a), (b))
+#define GORO_GO_3_(f_, a, b, c)                                                            \
+	GORO_GO_DO_(f_,                                                                    \
+		    GORO_M_(a, a0) GORO_M_(b, a1) GORO_M_(c, a2),                          \
+		    GORO_S_(a) GORO_S_(b) GORO_S_(c),                                      \
+		    (goro_l_.a0, goro_l_.a1, goro_l_.a2),                                  \
+		    (a), (b), (c))
+#define GORO_GO_4_(f_, a, b, c, d)                                                         \
+	GORO_GO_DO_(f_,                                                                    \
+		    GORO_M_(a, a0) GORO_M_(b, a1) GORO_M_(c, a2) GORO_M_(d, a3),           \
+		    GORO_S_(a) GORO_S_(b) GORO_S_(c) GORO_S_(d),                           \
+		    (goro_l_.a0, goro_l_.a1, goro_l_.a2, goro_l_.a3),                      \
+		    (a), (b), (c), (d))
+#define GORO_GO_5_(f_, a, b, c, d, e)                                                      \
+	GORO_GO_DO_(f_,                                                                    \
+		    GORO_M_(a, a0) GORO_M_(b, a1) GORO_M_(c, a2) GORO_M_(d, a3)            \
+		    GORO_M_(e, a4),                                                        \
+		    GORO_S_(a) GORO_S_(b) GORO_S_(c) GORO_S_(d) GORO_S_(e),                \
+		    (goro_l_.a0, goro_l_.a1, goro_l_.a2, goro_l_.a3, goro_l_.a4),          \
+		    (a), (b), (c), (d), (e))
+#define GORO_GO_6_(f_, a, b, c, d, e, f)                                                   \
+	GORO_GO_DO_(f_,                                                                    \
+		    GORO_M_(a, a0) GORO_M_(b, a1) GORO_M_(c, a2) GORO_M_(d, a3)            \
+		    GORO_M_(e, a4) GORO_M_(f, a5),                                         \
+		    GORO_S_(a) GORO_S_(b) GORO_S_(c) GORO_S_(d) GORO_S_(e) GORO_S_(f),     \
+		    (goro_l_.a0, goro_l_.a1, goro_l_.a2, goro_l_.a3, goro_l_.a4,           \
+		    goro_l_.a5),                                                           \
+		    (a), (b), (c), (d), (e), (f))
+#define GORO_GO_7_(f_, a, b, c, d, e, f, g)                                                \
+	GORO_GO_DO_(f_,                                                                    \
+		    GORO_M_(a, a0) GORO_M_(b, a1) GORO_M_(c, a2) GORO_M_(d, a3)            \
+		    GORO_M_(e, a4) GORO_M_(f, a5) GORO_M_(g, a6),                          \
+		    GORO_S_(a) GORO_S_(b) GORO_S_(c) GORO_S_(d) GORO_S_(e) GORO_S_(f)      \
+		    GORO_S_(g),                                                            \
+		    (goro_l_.a0, goro_l_.a1, goro_l_.a2, goro_l_.a3, goro_l_.a4, goro_l_.a5, \
+		    goro_l_.a6),                                                           \
+		    (a), (b), (c), (d), (e), (f), (g))
+#define GORO_GO_8_(f_, a, b, c, d, e, f, g, h)                                             \
+	GORO_GO_DO_(f_,                                                                    \
+		    GORO_M_(a, a0) GORO_M_(b, a1) GORO_M_(c, a2) GORO_M_(d, a3)            \
+		    GORO_M_(e, a4) GORO_M_(f, a5) GORO_M_(g, a6) GORO_M_(h, a7),           \
+		    GORO_S_(a) GORO_S_(b) GORO_S_(c) GORO_S_(d) GORO_S_(e) GORO_S_(f)      \
+		    GORO_S_(g) GORO_S_(h),                                                 \
+		    (goro_l_.a0, goro_l_.a1, goro_l_.a2, goro_l_.a3, goro_l_.a4, goro_l_.a5, \
+		    goro_l_.a6, goro_l_.a7),                                               \
+		    (a), (b), (c), (d), (e), (f), (g), (h))
 
 /* What all of them share: a struct args with fn and the arguments, and where we are. */
-#define GORO_GO_ARGS_(f_, fields, args_sz, ...)                                                       \
-	struct goro_args_ {                                                                        \
-		GORO_T_(f_) fn;                                                                    \
-		fields                                                                             \
-	};                                                                                         \
-	static const struct goro_site_ goro_site_v_ = {__func__, __FILE__, __LINE__,               \
-						       (unsigned int)(args_sz), #f_};                 \
+#define GORO_GO_ARGS_(f_, fields, args_sz, ...)                                            \
+	struct goro_args_ {                                                                \
+		GORO_T_(f_) fn_;                                                           \
+		fields                                                                     \
+	};                                                                                 \
+	static const struct goro_site_ goro_site_v_ = {__func__, __FILE__, __LINE__,       \
+						       0 args_sz, #f_};                    \
 	struct goro_args_ goro_a_ = {(f_), __VA_ARGS__};
 
 #if defined(__clang__)
 #if defined(__BLOCKS__)
 
 /*
- * clang: a block whose only capture is the struct, as bytes, so that the copy needs no alignment beyond the
- * 16 that the runtime gives. A block literal is plain memory (the Block ABI): this header, then the capture;
- * calling invoke with a copy of it calls the block.
+ * clang: a block whose only capture is the struct, as bytes, so that the copy needs no alignment
+ * beyond the 16 that the runtime gives. A block literal is plain memory (the Block ABI): this
+ * header, then the capture; calling invoke with a copy of it calls the block.
  */
 struct goro_block_ {
 	void *isa;
@@ -612,54 +687,56 @@ struct goro_block_ {
 /* The compiler writes its address into isa, where nobody looks: no blocks runtime is needed. */
 __attribute__((__weak__, __visibility__("hidden"))) void *_NSConcreteStackBlock[32];
 
-#define GORO_GO_DO_(f_, fields, args_sz, call, ...)                                                   \
-	__extension__({                                                                            \
-		GORO_GO_ARGS_(f_, fields, args_sz, __VA_ARGS__)                                       \
-		struct goro_raw_ {                                                                 \
-			unsigned char bytes[sizeof(struct goro_args_)];                            \
-		} goro_r_;                                                                         \
-		__builtin_memcpy(&goro_r_, (const void *)&goro_a_, sizeof(goro_r_));               \
-		void (^goro_k_)(void) = ^{                                                         \
-			struct goro_args_ goro_l_;                                                 \
-			__builtin_memcpy((void *)&goro_l_, &goro_r_, sizeof(goro_l_));             \
-			(void)goro_l_.fn call;                                                     \
-		};                                                                                 \
-		struct goro_block_ *goro_b_ = (struct goro_block_ *)(void *)goro_k_;               \
-		goro_go_(goro_b_->invoke, goro_b_, goro_b_->descriptor->size,                      \
-			 (void (*)(void))goro_a_.fn, &goro_site_v_);                               \
+#define GORO_GO_DO_(f_, fields, args_sz, call, ...)                                        \
+	__extension__({                                                                    \
+		GORO_GO_ARGS_(f_, fields, args_sz, __VA_ARGS__)                            \
+		struct goro_raw_ {                                                         \
+			unsigned char bytes[sizeof(struct goro_args_)];                    \
+		} goro_r_;                                                                 \
+		__builtin_memcpy(&goro_r_, (const void *)&goro_a_, sizeof(goro_r_));       \
+		void (^goro_k_)(void) = ^{                                                 \
+			struct goro_args_ goro_l_;                                         \
+			__builtin_memcpy((void *)&goro_l_, &goro_r_, sizeof(goro_l_));     \
+			(void)goro_l_.fn_ call;                                            \
+		};                                                                         \
+		struct goro_block_ *goro_b_ = (struct goro_block_ *)(void *)goro_k_;       \
+		goro_go_(goro_b_->invoke, goro_b_, goro_b_->descriptor->size,              \
+			 (void (*)(void))goro_a_.fn_, &goro_site_v_);                      \
 	})
 #else
-#define GORO_GO_DO_(...)                                                                           \
+#define GORO_GO_DO_(...)                                                                   \
 	__extension__({ _Static_assert(0, "go() needs -fblocks with clang"); })
 #endif
 
 #else /* gcc */
 
 /*
- * gcc: a nested function. It uses nothing of the function around it, so that with optimisation its address
- * is a plain one. Without, gcc always makes a trampoline for it, on a stack that must then be executable,
- * unless it is only called and its address never taken: see GORO_GO_ENTRY_.
+ * gcc: a nested function. It uses nothing of the function around it, so that with optimisation its
+ * address is a plain one. Without, gcc always makes a trampoline for it, on a stack that must then
+ * be executable, unless it is only called and its address never taken: see
+ * goro_called_().
  */
-#define GORO_GO_UNPACK_(call)                                                                      \
-	struct goro_args_ goro_l_;                                                                 \
-	__builtin_memcpy((void *)&goro_l_, goro_p_, sizeof(goro_l_));                              \
-	(void)goro_l_.fn call
+#define GORO_GO_UNPACK_(call)                                                              \
+	struct goro_args_ goro_l_;                                                         \
+	__builtin_memcpy((void *)&goro_l_, goro_p_, sizeof(goro_l_));                      \
+	(void)goro_l_.fn_ call
 
 #if defined(__OPTIMIZE__)
-#define GORO_GO_DO_(f_, fields, args_sz, call, ...)                                                   \
-	__extension__({                                                                            \
-		GORO_GO_ARGS_(f_, fields, args_sz, __VA_ARGS__)                                       \
-		void goro_unpack_(void *goro_p_)                                                   \
-		{                                                                                  \
-			GORO_GO_UNPACK_(call);                                                     \
-		}                                                                                  \
-		goro_go_(goro_unpack_, (const void *)&goro_a_, sizeof(goro_a_),                    \
-			 (void (*)(void))goro_a_.fn, &goro_site_v_);                               \
+#define GORO_GO_DO_(f_, fields, args_sz, call, ...)                                        \
+	__extension__({                                                                    \
+		GORO_GO_ARGS_(f_, fields, args_sz, __VA_ARGS__)                            \
+		void goro_unpack_(void *goro_p_)                                           \
+		{                                                                          \
+			GORO_GO_UNPACK_(call);                                             \
+		}                                                                          \
+		goro_go_(goro_unpack_, (const void *)&goro_a_, sizeof(goro_a_),            \
+			 (void (*)(void))goro_a_.fn_, &goro_site_v_);                      \
 	})
 #else
 /*
- * Where the call instruction that ends at ret goes to. Called with NULL, the nested function returns the
- * address that it would return to, and at -O0 the instruction before that is a direct call of it.
+ * Where the call instruction that ends at ret goes to. Called with NULL, the nested function
+ * returns the address that it would return to, and at -O0 the instruction before that is a direct
+ * call of it.
  */
 __attribute__((__unused__)) static inline void (*goro_called_(const void *ret))(void *)
 {
@@ -685,37 +762,37 @@ __attribute__((__unused__)) static inline void (*goro_called_(const void *ret))(
 	return (void (*)(void *))to;
 }
 
-#define GORO_GO_DO_(f_, fields, args_sz, call, ...)                                                   \
-	__extension__({                                                                            \
-		GORO_GO_ARGS_(f_, fields, args_sz, __VA_ARGS__)                                       \
-		__attribute__((__noinline__)) void *goro_unpack_(void *goro_p_)                    \
-		{                                                                                  \
-			if (!goro_p_)                                                              \
-				return __builtin_return_address(0);                                \
-			GORO_GO_UNPACK_(call);                                                     \
-			return NULL;                                                               \
-		}                                                                                  \
-		goro_go_(goro_called_(goro_unpack_(NULL)), (const void *)&goro_a_,                 \
-			 sizeof(goro_a_), (void (*)(void))goro_a_.fn, &goro_site_v_);              \
+#define GORO_GO_DO_(f_, fields, args_sz, call, ...)                                        \
+	__extension__({                                                                    \
+		GORO_GO_ARGS_(f_, fields, args_sz, __VA_ARGS__)                            \
+		__attribute__((__noinline__)) void *goro_unpack_(void *goro_p_)            \
+		{                                                                          \
+			if (!goro_p_)                                                      \
+				return __builtin_return_address(0);                        \
+			GORO_GO_UNPACK_(call);                                             \
+			return NULL;                                                       \
+		}                                                                          \
+		goro_go_(goro_called_(goro_unpack_(NULL)), (const void *)&goro_a_,         \
+			 sizeof(goro_a_), (void (*)(void))goro_a_.fn_, &goro_site_v_);     \
 	})
 #endif
 #endif
 
 #else /* C++ */
 
-#define go(...)                                                                                    \
-	__extension__({                                                                            \
-		static const struct goro_site_ goro_site_v_ = {__func__, __FILE__, __LINE__, 0,    \
-							       GORO_GO_TEXT_(__VA_ARGS__, )};      \
-		::goro_cxx_::spawn(&goro_site_v_, __VA_ARGS__);                                    \
+#define go(...)                                                                            \
+	__extension__({                                                                    \
+		static const struct goro_site_ goro_site_v_ = {__func__, __FILE__, __LINE__, 0, \
+							       GORO_GO_TEXT_(__VA_ARGS__, )}; \
+		::goro_cxx_::spawn(&goro_site_v_, __VA_ARGS__);                            \
 	})
 #define GORO_GO_TEXT_(fn, ...) #fn
 
 namespace goro_cxx_ {
 
 /*
- * What the goroutine gets: what to call and with what. P are the types with which fn is called; of what it
- * takes by reference, the goroutine has its own copy.
+ * What the goroutine gets: what to call and with what. P are the types with which fn is called; of
+ * what it takes by reference, the goroutine has its own copy.
  */
 template <class F, class... P> struct pack {
 	F fn;
