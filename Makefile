@@ -168,11 +168,15 @@ $(B)/libgoro_test.a: $(white_objects) $(asm_objects) $(B)/main.o
 
 # --- the command ----------------------------------------------------------------------------------
 
-$(B)/goro.cmd.o: cmd/goro.c $(CONFIG)
+cmd_objects := $(patsubst %.c,$(B)/%.o,$(wildcard cmd/*.c))
+$(cmd_objects): $(B)/%.o: %.c $(CONFIG)
 	$(call say,CC)
-	$(Q)$(CC) $(CFLAGS) $(lib_flags) -fPIE -DGORO_VERSION_TEXT='"$(VERSION)"' -MMD -MP -c $< -o $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(lib_flags) -fPIE -DGORO_VERSION_TEXT='"$(VERSION)"' \
+		-DGORO_SANITIZE_FLAGS='"$(strip $(sanitize))"' -MMD -MP -c $< -o $@
 
-$(B)/goro: $(B)/goro.cmd.o $(B)/goro_all.o $(asm_objects)
+# The command asks the library's own inside about CPUs and guards.
+$(B)/goro: $(cmd_objects) $(B)/goro_all.o $(asm_objects)
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(common) $(LDFLAGS) -pie -o $@ $^ $(backtrace_lib)
 
@@ -233,8 +237,34 @@ build-conform: $(call programs_of,conform)
 build-errors: $(call programs_of,errors)
 build-stress: $(call programs_of,stress)
 
-.PHONY: clean
+# --- installation -----------------------------------------------------------------------------------
+
+libgoro_file := libgoro.so.$(VERSION)
+
+.PHONY: install uninstall amalgamation clean
+install: lib
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(PKGCONFIGDIR)
+	install -m 755 $(B)/goro $(DESTDIR)$(BINDIR)/goro
+	install -m 644 include/goro.h $(DESTDIR)$(INCLUDEDIR)/goro.h
+	install -m 644 $(B)/libgoro.a $(DESTDIR)$(LIBDIR)/libgoro.a
+	install -m 755 $(B)/libgoro.so $(DESTDIR)$(LIBDIR)/$(libgoro_file)
+	ln -sf $(libgoro_file) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libgoro.so
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+		-e 's|@VERSION@|$(VERSION)|' goro.pc.in >$(DESTDIR)$(PKGCONFIGDIR)/goro.pc
+
+uninstall:
+	rm -f $(addprefix $(DESTDIR),$(BINDIR)/goro $(INCLUDEDIR)/goro.h $(PKGCONFIGDIR)/goro.pc \
+		$(addprefix $(LIBDIR)/,libgoro.a libgoro.so $(SONAME) $(libgoro_file)))
+
+# The library for copying into another project: one C file, the header, the assembly, main().
+amalgamation:
+	mkdir -p build/amalgamation/arch
+	tools/amalgamate -1 $(sources:src/%=%) >build/amalgamation/goro.c
+	cp include/goro.h src/main.c build/amalgamation/
+	cp src/arch/*.S src/arch/ctx_*.h build/amalgamation/arch/
+
 clean:
 	rm -rf build
 
--include $(wildcard $(B)/*.d $(B)/src/*/*.d $(B)/tests/*/*.d $(B)/examples/*.d $(B)/bench/*.d)
+-include $(wildcard $(B)/*.d $(B)/src/*/*.d $(B)/cmd/*.d $(B)/tests/*/*.d $(B)/examples/*.d $(B)/bench/*.d)
