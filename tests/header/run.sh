@@ -1,0 +1,202 @@
+#!/bin/sh
+# run.sh - goro.h alone under every language and compiler, and go() in every shape, compiler and level.
+#
+#   tests/header/run.sh [path to libgoro.a]
+#
+# Prints TAP. The go() tests run on the fake runtime, and, when a library is there (the argument, else
+# build/libgoro.a), on that too. What needs a tool that is missing is skipped by name.
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+lib=${1:-$root/build/libgoro.a}
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+strict="-Wall -Wextra -Wpedantic -Werror -Wno-psabi -I$root/include -I$here"
+number=0
+failed=0
+
+have()
+{
+	command -v "$1" >/dev/null 2>&1
+}
+
+# result STATUS NAME: a TAP line; the log becomes comments when it failed.
+result()
+{
+	number=$((number + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $number - $2"
+	else
+		echo "not ok $number - $2"
+		sed 's/^/# /' log
+		failed=$((failed + 1))
+	fi
+}
+
+skip()
+{
+	number=$((number + 1))
+	echo "ok $number - $1 # SKIP $2"
+}
+
+# compiles NAME COMMAND...
+compiles()
+{
+	name=$1
+	shift
+	"$@" >log 2>&1
+	result $? "$name"
+}
+
+# refuses NAME TEXT COMMAND...: the compiler fails, and says TEXT.
+refuses()
+{
+	name=$1
+	text=$2
+	shift 2
+	if "$@" >log 2>&1; then
+		false
+	else
+		grep -q "$text" log
+	fi
+	result $? "$name"
+}
+
+# runs NAME RUNNER COMMAND...: the command makes ./prog, which runs well and has no executable stack.
+runs()
+{
+	name=$1
+	runner=$2
+	shift 2
+	"$@" -o prog >log 2>&1 &&
+		timeout 20 $runner ./prog >log 2>&1 &&
+		grep -q ' checks, 0 failed' log &&
+		readelf -lW prog >elf && grep -q 'GNU_STACK.* RW ' elf
+	status=$?
+	[ $status = 0 ] || grep GNU_STACK elf >>log 2>/dev/null
+	result $status "$name"
+}
+
+# --- goro.h alone -----------------------------------------------------------------------------------
+
+echo '#include "goro.h"' >alone.c
+cp alone.c alone.cpp
+for cc in gcc clang; do
+	for std in c11 gnu11 gnu17; do
+		if have $cc; then
+			compiles "goro.h alone, $cc -std=$std" $cc -std=$std $strict -fsyntax-only alone.c
+		else
+			skip "goro.h alone, $cc -std=$std" "no $cc"
+		fi
+	done
+done
+for cxx in g++ clang++; do
+	for std in c++17 c++20; do
+		if have $cxx; then
+			compiles "goro.h alone, $cxx -std=$std" $cxx -std=$std $strict -fsyntax-only alone.cpp
+		else
+			skip "goro.h alone, $cxx -std=$std" "no $cxx"
+		fi
+	done
+done
+
+# --- what must not compile --------------------------------------------------------------------------
+
+cat >nine.c <<'END'
+#include "goro.h"
+void f();
+void g(void) { go(f, 1, 2, 3, 4, 5, 6, 7, 8, 9); }
+END
+if have gcc; then
+	refuses "nine arguments are refused, gcc" "at most 8 arguments" \
+		gcc -I"$root/include" -fsyntax-only nine.c
+fi
+if have clang; then
+	refuses "clang without -fblocks is told so" "needs -fblocks" \
+		clang -I"$root/include" -fsyntax-only "$here/go_other.c" -I"$here"
+fi
+
+# --- go() in every shape ----------------------------------------------------------------------------
+
+# flags_of COMPILER: what it needs beyond the strict flags.
+flags_of()
+{
+	case $1 in
+	clang) echo "-fblocks" ;;
+	*++) echo "-std=c++17" ;;
+	esac
+}
+
+# sources_of COMPILER: the test's files, in its language.
+sources_of()
+{
+	case $1 in
+	*++) echo "$here/go_args.cpp -x c++ $here/go_other.c -x none" ;;
+	*) echo "$here/go_args.c $here/go_other.c" ;;
+	esac
+}
+
+# lto_of COMPILER: the flags for -flto, or nothing when its linker is missing.
+lto_of()
+{
+	case $1 in
+	clang*) have ld.lld && echo "-flto -fuse-ld=lld" ;;
+	*) echo "-flto" ;;
+	esac
+}
+
+for cc in gcc clang g++ clang++; do
+	if ! have $cc; then
+		skip "go(), $cc" "no $cc"
+		continue
+	fi
+	compiles "the fake runtime, $cc" $cc -x c $strict -c "$here/fake_runtime.c" -o fake.o
+	base="$cc $(flags_of $cc) $strict -DFAKE $(sources_of $cc) fake.o"
+	for level in -O0 -O1 -O2 -O3 -Os; do
+		runs "go(), $cc $level" "" $base $level
+		lto=$(lto_of $cc)
+		if [ -n "$lto" ]; then
+			runs "go(), $cc $level -flto" "" $base $level $lto
+		else
+			skip "go(), $cc $level -flto" "no lld"
+		fi
+	done
+	for san in thread address,undefined; do
+		for level in -O0 -O2; do
+			echo 'int main(void) { return 0; }' >empty.c
+			if $cc -x c -fsanitize=$san empty.c -x none -o empty >/dev/null 2>&1; then
+				runs "go(), $cc $level -fsanitize=$san" "" $base $level -fsanitize=$san
+			else
+				skip "go(), $cc $level -fsanitize=$san" "no such sanitizer here"
+			fi
+		done
+	done
+done
+
+arm=aarch64-linux-gnu-gcc
+for level in -O0 -O2; do
+	if have $arm && have qemu-aarch64; then
+		runs "go(), $arm $level" qemu-aarch64 $arm -static $strict -DFAKE $level \
+			$(sources_of gcc) "$here/fake_runtime.c"
+	else
+		skip "go(), $arm $level" "no $arm or no qemu-aarch64"
+	fi
+done
+
+# --- the same on the library ------------------------------------------------------------------------
+
+for cc in gcc clang g++ clang++; do
+	for level in -O0 -O2; do
+		if have $cc && [ -f "$lib" ]; then
+			runs "go() on the library, $cc $level" "" $cc $(flags_of $cc) $strict \
+				$(sources_of $cc) $level "$lib" -pthread
+		else
+			skip "go() on the library, $cc $level" "no $cc or no $lib"
+		fi
+	done
+done
+
+echo "1..$number"
+[ $failed = 0 ]
