@@ -15,6 +15,7 @@
 #include "explore_impl.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -503,12 +504,14 @@ static __attribute__((noinline)) void run_execution(void)
 {
 	reset();
 	if (__builtin_setjmp(X->escape) == 0) {
+		X->is_executing = true;
 		if (X->test->setup != NULL)
 			X->test->setup();
 		run_threads();
 		if (!X->is_pruned && X->test->finish != NULL)
 			X->test->finish();
 	}
+	X->is_executing = false;
 	X->current = NULL;
 	X->verdict.executions++;
 	X->verdict.pruned += X->is_pruned;
@@ -570,6 +573,29 @@ void *map_zeroed(size_t size)
 	return p;
 }
 
+/* A crash is a failure like any other, if it happens in an execution. */
+static void on_crash(int signo)
+{
+	if (!X->is_executing) {
+		signal(signo, SIG_DFL);
+		raise(signo);
+		return;
+	}
+	fail(X->current != NULL ? &X->current->op.site : NULL, "crash: signal %d at or after its step",
+	     signo);
+}
+
+static void catch_crashes(void)
+{
+	static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+	stack_t stack = {.ss_sp = map_zeroed(SIGNAL_STACK_BYTES), .ss_size = SIGNAL_STACK_BYTES};
+	struct sigaction action = {.sa_handler = on_crash, .sa_flags = SA_ONSTACK | SA_NODEFER};
+
+	sigaltstack(&stack, NULL);
+	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaction(signals[i], &action, NULL);
+}
+
 static struct explorer *explorer_of(void)
 {
 	struct explorer *x = X;
@@ -581,6 +607,7 @@ static struct explorer *explorer_of(void)
 		x->arena = map_zeroed(ARENA_MAX);
 		x->side_stacks = map_zeroed(SIDE_STACKS_MAX);
 		x->globals = map_zeroed((size_t)(_end - __data_start));
+		catch_crashes();
 	}
 	return x;
 }

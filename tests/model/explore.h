@@ -12,8 +12,9 @@
  * when another thread touches that address. A relaxed store may overtake older ones to other
  * addresses, a release store may not; loads see the own buffer first. A release RMW, a seq_cst
  * fence, a futex call, an unlock and the end of the thread empty the own buffer, a heavy fence
- * everybody's. Not modelled: loads that overtake loads. Instead plain accesses are watched (the
- * clients are compiled with -fsanitize=thread, whose entry points are ours), and two that no
+ * everybody's. A store that no light fence follows may escape even that: the compiler may hold it
+ * back. Not modelled: loads that overtake loads. Instead plain accesses are watched (the clients
+ * are compiled with -fsanitize=thread, whose entry points are ours), and two that no
  * release/acquire pair orders are a data race, which finds the missing acquire.
  *
  * Before each execution the globals of the program are put back to what they were at
@@ -89,6 +90,7 @@ void explore_unlock_at(struct explore_site, const volatile void *key);
 bool explore_lock_is_held(const volatile void *key); /* by this thread */
 
 /* What a test says. */
+/* An assertion. A crash is a failure too. */
 #define explore_check(c) ((void)((c) ? 0 : (explore_fail(EXPLORE_HERE, #c), 0)))
 __attribute__((noreturn)) void explore_fail(struct explore_site, const char *what);
 int explore_self(void);		  /* index of the running thread; -1 in setup and finish */

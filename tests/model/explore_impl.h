@@ -13,6 +13,7 @@
 
 #define STACK_BYTES	(256u << 10)
 #define STACK_CLEARED	4096u /* of it, before each execution */
+#define SIGNAL_STACK_BYTES (64u << 10)
 #define BUFFER_MAX	16
 #define CHOICES_MAX	4096
 #define CELLS_MAX	1024  /* a power of two: addresses with a clock */
@@ -64,6 +65,7 @@ struct entry {
 	uint64_t seq; /* of all stores of this execution */
 	uint32_t size;
 	bool is_release;
+	bool is_issued;               /* XM4 */
 	struct clock clock; /* what whoever acquires it learns */
 };
 
@@ -116,6 +118,7 @@ struct explorer {
 	int last;		/* whose step was the last; -1 at first */
 	struct thread *current; /* NULL in setup and finish */
 	void *sp;		/* the scheduler's */
+	bool is_executing;
 	bool has_failed;
 	bool is_pruned;
 	bool is_cycling;
@@ -202,6 +205,7 @@ void mem_store(struct thread *, struct op *);
 void mem_rmw(struct thread *, struct op *);
 void mem_cas(struct thread *, struct op *);
 void mem_fence(struct thread *);
+void mem_fence_light(struct thread *);
 void mem_fence_heavy(struct thread *);
 void mem_settle_for(struct thread *, uintptr_t addr, uint32_t size);
 void mem_flush(struct thread *);

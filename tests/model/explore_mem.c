@@ -9,6 +9,9 @@
  * XM2  A release entry leaves after all older entries of its thread.
  * XM3  An entry leaves later than a younger one of another thread to the same address only where
  *      that was chosen, and counted as a delay.
+ * XM4  What a light fence does: stores before it have left the compiler, and a heavy fence of
+ *      another
+ *      thread empties them from the buffer. Younger ones may still stand behind later loads.
  *
  * Locking: none, one thing runs at a time.
  * Go: none; the buffer is PSO's with release stores kept in order, the race check is that of TSan.
@@ -436,14 +439,37 @@ void mem_fence(struct thread *t)
 	t->fenced = t->now;
 }
 
-/* Everybody has passed a full fence between the beginning and the end of this call. */
+void mem_fence_light(struct thread *t)
+{
+	for (unsigned i = 0; i < t->n_buffer; i++)
+		t->buffer[i].is_issued = true;
+}
+
+/* The processor of t passes a full fence; what the compiler holds back may stay: XM4. */
+static void fence_from_outside(struct thread *t)
+{
+	for (unsigned i = 0; i < t->n_buffer;) {
+		if (t->buffer[i].is_issued) {
+			flush(t, t->buffer[i].seq);
+			i = 0;
+		} else {
+			i++;
+		}
+	}
+	if (t->n_buffer > 0 && (X->is_cycling || X->used_delays >= X->delays || choose(2) == 0))
+		mem_flush(t);
+	clock_join(&t->now, &t->pending);
+}
+
+/* Everybody passes a full fence between the beginning and the end of this call. */
 void mem_fence_heavy(struct thread *self)
 {
 	struct clock all = {{0}};
 
-	(void)self;
+	mem_fence(self);
 	for (struct thread *t = X->thread; t < X->thread + X->n; t++) {
-		mem_fence(t);
+		if (t != self)
+			fence_from_outside(t);
 		clock_join(&all, &t->now);
 	}
 	for (struct thread *t = X->thread; t < X->thread + X->n; t++) {

@@ -83,7 +83,7 @@ static uint64_t hash_thread(uint64_t h, const struct thread *t)
 	for (unsigned i = 0; i < t->n_buffer; i++) {
 		const struct entry *e = &t->buffer[i];
 
-		h = mix(mix(mix(h, e->addr), e->value), rank_of(e->seq) << 8 | e->is_release);
+		h = mix(mix(mix(h, e->addr), e->value), rank_of(e->seq) << 8 | e->is_release | e->is_issued << 1);
 		h = hash_clock(h, &e->clock);
 	}
 	h = hash_clock(hash_clock(hash_clock(h, &t->now), &t->pending), &t->fenced);

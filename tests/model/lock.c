@@ -78,6 +78,10 @@ int main(void)
 					     LOCK(user, user, counted_two), TRY(3, 2),
 					     .omit = "lock-sleep-fence"},
 		      "deadlock");
+	explore_finds(&(struct explore_test){"lock: found without the releaser's fence",
+					     LOCK(user, user, counted_two), TRY(3, 2),
+					     .unfence = "lock_release"},
+		      "deadlock");
 	explore_finds(&(struct explore_test){"lock: found when the release does not wake",
 					     LOCK(user, user, counted_two), TRY(3, 2),
 					     .omit = "lock-wake"},

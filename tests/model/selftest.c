@@ -118,6 +118,9 @@ static void test_store_buffering(void)
 		"r[0] == 1");
 	explore_finds(&(struct explore_test){"a relaxed RMW is not a fence", SB(sb0_rmw, sb1_rmw)},
 		      "r[0] == 1");
+	explore_finds(&(struct explore_test){"heavy without light is found",
+					     SB(sb0_without, sb1_heavy)},
+		      "r[0] == 1");
 	explore_holds(&(struct explore_test){"the heavy side's relaxed store needs no release",
 					     SB(sb0_light, sb1_heavy_rlx)});
 	explore_holds(&(struct explore_test){"without delays the memory is sequentially consistent",
@@ -471,8 +474,17 @@ static void hold_pointer(void)
 		explore_check(*p == 7);
 }
 
+static void crash(void)
+{
+	volatile uint64_t *nowhere = NULL;
+
+	if (load_acq(&flag) == 1)
+		*nowhere = 1;
+}
+
 static void test_memory(void)
 {
+	explore_finds(&(struct explore_test){"a crash is found", MP(post, crash)}, "crash");
 	explore_holds(&(struct explore_test){"a pointer is taken and freed by one",
 					     MP(publish_pointer, free_pointer),
 					     .thread[2] = free_pointer});
