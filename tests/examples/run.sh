@@ -4,8 +4,8 @@
 #
 #   tests/examples/run.sh [FOLDER]
 #
-# FOLDER holds the built examples. Without it they are compiled here as api.md tells users to, which
-# must not give a warning; CC names the compiler. LIB is the library, build/libgoro.a if not told.
+# FOLDER holds the built examples; without it those are run which are compiled here, in the way that the
+# head of goro.h tells users. CC names the compiler, LIB the library, build/libgoro.a if not told.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 LC_ALL=C
@@ -64,20 +64,15 @@ complains() { # complains STATUS TEXT
 
 # --- build ------------------------------------------------------------------------------------------
 
-if [ $# -ge 1 ]; then
-	bin=$1
-else
-	bin=$tmp
-	blocks=
-	case $($cc --version 2>/dev/null) in *clang*) blocks=-fblocks ;; esac
-	for file in examples/*.c; do
-		name=$(basename "$file" .c)
-		$cc -std=gnu11 -O2 -Wall -Wextra $blocks -Iinclude "$file" "$lib" -pthread \
-			-o "$bin/$name" 2>"$tmp/err"
-		[ $? = 0 ] && [ ! -s "$tmp/err" ] || { sed 's/^/# /' "$tmp/err"; false; }
-		ok $? "$name compiles without a warning"
-	done
-fi
+blocks=
+case $($cc --version 2>/dev/null) in *clang*) blocks=-fblocks ;; esac
+for file in examples/*.c; do
+	program=$tmp/$(basename "$file" .c)
+	$cc -std=gnu11 -O2 -Wall -Wextra $blocks -Iinclude "$file" "$lib" -pthread -o "$program" 2>"$tmp/err"
+	[ $? = 0 ] && [ ! -s "$tmp/err" ] || { sed 's/^/# /' "$tmp/err"; false; }
+	ok $? "$file compiles without a warning"
+done
+bin=${1:-$tmp}
 
 # --- the small ones ---------------------------------------------------------------------------------
 
