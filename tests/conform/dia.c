@@ -1,0 +1,533 @@
+/*
+ * dia.c - DIA-01, 06, 07: deadlocks, dumps, and an idle program.
+ *
+ *   last goroutine parks -> "all goroutines are asleep" | goro_dump, SIGQUIT -> every goroutine
+ *
+ * DIA-01's rows of select and the synchronisation objects belong to those; so does the goroutine
+ * that comes back from an announced system call. DIA-07's goroutine in accept belongs to the poller.
+ *
+ * Go: testprog/deadlock.go; crash_unix_test.go: TestCrashDumpsAllThreads.
+ */
+#include "goro_tap.h"
+
+#define ASLEEP "fatal error: all goroutines are asleep - deadlock!\n"
+
+/* The moment from which on nothing can run, for the parent to compare. */
+static void says_when(void)
+{
+	printf("%" PRId64, tap_now());
+	fflush(stdout);
+}
+
+/* ---- DIA-01 ---- */
+
+GORO_CHILD(main_receives)
+{
+	says_when();
+	goro_chan_recv(goro_chan_make(0, 0), NULL);
+}
+
+GORO_CHILD(main_receives_buffered)
+{
+	says_when();
+	goro_chan_recv(goro_chan_make(0, 3), NULL);
+}
+
+GORO_CHILD(main_receives_until_forever)
+{
+	says_when();
+	goro_chan_recv_until(goro_chan_make(0, 0), NULL, GORO_FOREVER);
+}
+
+GORO_CHILD(main_sends)
+{
+	says_when();
+	goro_chan_send(goro_chan_make(0, 0), NULL);
+}
+
+GORO_CHILD(main_sends_to_full)
+{
+	goro_chan *c = goro_chan_make(0, 1);
+	goro_chan_send(c, NULL);
+	says_when();
+	goro_chan_send(c, NULL);
+}
+
+GORO_CHILD(main_receives_nil)
+{
+	says_when();
+	goro_chan_recv(NULL, NULL);
+}
+
+GORO_CHILD(main_sends_nil)
+{
+	says_when();
+	goro_chan_send(NULL, NULL);
+}
+
+GORO_CHILD(main_receives_locked)
+{
+	goro_lock_thread();
+	says_when();
+	goro_chan_recv(goro_chan_make(0, 0), NULL);
+}
+
+GORO_CHILD(main_sends_locked)
+{
+	goro_lock_thread();
+	says_when();
+	goro_chan_send(goro_chan_make(0, 0), NULL);
+}
+
+static void tries_to_receive(void *c)
+{
+	goro_chan_recv(c, NULL);
+}
+
+GORO_CHILD(main_receives_in_a_try)
+{
+	says_when();
+	if (!goro_try(tries_to_receive, goro_chan_make(0, 0), NULL, 0))
+		printf("caught");
+}
+
+static const struct {
+	const char *child, *header;
+} deadlocks[] = {
+	{"main_receives", "\ngoroutine 1 [chan receive]:\n"},
+	{"main_receives_buffered", "\ngoroutine 1 [chan receive]:\n"},
+	{"main_receives_until_forever", "\ngoroutine 1 [chan receive]:\n"},
+	{"main_sends", "\ngoroutine 1 [chan send]:\n"},
+	{"main_sends_to_full", "\ngoroutine 1 [chan send]:\n"},
+	{"main_receives_nil", "\ngoroutine 1 [chan receive (nil chan)]:\n"},
+	{"main_sends_nil", "\ngoroutine 1 [chan send (nil chan)]:\n"},
+	{"main_receives_locked", "\ngoroutine 1 [chan receive, locked to thread]:\n"},
+	{"main_sends_locked", "\ngoroutine 1 [chan send, locked to thread]:\n"},
+	{"main_receives_in_a_try", "\ngoroutine 1 [chan receive]:\n"},
+};
+
+/* Within a second of the last goroutine's parking; an upper bound, retried when late. */
+static void expect_deadlock(struct tap_child *c, const char *name)
+{
+	int64_t allowed = GORO_SEC(1), late = INT64_MAX, when = 0;
+	for (int attempt = 0; attempt < 5 && late > allowed; attempt++, allowed *= 2) {
+		int length = 0;
+		tap_child(c, name);
+		late = tap_now();
+		expect_child(c, 2, ASLEEP);
+		expect(strncmp(c->err, ASLEEP, strlen(ASLEEP)) == 0);
+		expect_eq(sscanf(c->out, "%" SCNd64 "%n", &when, &length), 1);
+		expect_str(c->out + length, "");
+		late -= when;
+	}
+	expect_le(late, allowed);
+}
+
+TAP_CASE(deadlock_of_main_is_reported_with_its_reason, .id = "DIA-01")
+{
+	struct tap_child c;
+	for (size_t i = 0; i < sizeof(deadlocks) / sizeof(deadlocks[0]); i++) {
+		expect_deadlock(&c, deadlocks[i].child);
+		expect_contains(c.err, deadlocks[i].header);
+		expect_eq(count_in(c.err, NULL), 1);
+	}
+}
+
+static void locks_and_receives(void *c)
+{
+	goro_lock_thread();
+	goro_chan_recv(c, NULL);
+}
+
+static void receives_nil(void *unused)
+{
+	(void)unused;
+	goro_chan_recv(NULL, NULL);
+}
+
+static void sends_to(void *c)
+{
+	goro_chan_send(c, NULL);
+}
+
+GORO_CHILD(five_park)
+{
+	goro_spawn(locks_and_receives, goro_chan_make(0, 0));
+	goro_spawn(receives_nil, NULL);
+	goro_spawn(sends_to, goro_chan_make(0, 0));
+	goro_spawn(tries_to_receive, goro_chan_make(0, 2));
+	says_when();
+	goro_chan_send(goro_chan_make(0, 0), NULL);
+}
+
+TAP_CASE(every_parked_goroutine_is_listed, .id = "DIA-01")
+{
+	struct tap_child c;
+	expect_deadlock(&c, "five_park");
+	expect_contains(c.err, "\ngoroutine 1 [chan send]:\n");
+	expect_eq(count_in(c.err, NULL), 5);
+	expect_eq(count_in(c.err, "chan receive"), 2);
+	expect_eq(count_in(c.err, "chan send"), 2);
+	expect_eq(count_in(c.err, "chan receive (nil chan)"), 1);
+	expect_contains(c.err, " [chan receive, locked to thread]:\n");
+	expect_contains(c.err, "created by ");
+	expect_contains(c.err, "locks_and_receives");
+}
+
+GORO_CHILD(main_exits_alone)
+{
+	says_when();
+	goro_exit();
+}
+
+GORO_CHILD(main_exits_and_the_others_end)
+{
+	for (int i = 0; i < 10; i++)
+		goro_spawn(sends_to, goro_chan_make(0, 1));
+	says_when();
+	goro_exit();
+}
+
+TAP_CASE(main_that_exits_and_no_other_left_is_reported, .id = "DIA-01")
+{
+	struct tap_child c;
+	tap_child(&c, "main_exits_alone");
+	expect_child(&c, 2, "fatal error: no goroutines (main called goro_exit) - deadlock!\n");
+	tap_child(&c, "main_exits_and_the_others_end");
+	expect_child(&c, 2, "fatal error: no goroutines (main called goro_exit) - deadlock!\n");
+}
+
+GORO_CHILD(main_exits_and_one_parks)
+{
+	goro_spawn(tries_to_receive, goro_chan_make(0, 0));
+	says_when();
+	goro_exit();
+}
+
+TAP_CASE(main_that_exits_and_one_parked_is_a_deadlock, .id = "DIA-01")
+{
+	struct tap_child c;
+	expect_deadlock(&c, "main_exits_and_one_parks");
+	expect_eq(count_in(c.err, NULL), 1);
+	expect_eq(count_in(c.err, "chan receive"), 1);
+}
+
+static void ends_the_program(void *unused)
+{
+	(void)unused;
+	for (int i = 0; i < 100; i++)
+		goro_yield();
+	exit(9);
+}
+
+GORO_CHILD(main_exits_and_another_ends_the_program)
+{
+	goro_spawn(ends_the_program, NULL);
+	goro_exit();
+}
+
+TAP_CASE(others_go_on_when_main_exits, .id = "DIA-01")
+{
+	struct tap_child c;
+	tap_child(&c, "main_exits_and_another_ends_the_program");
+	expect_eq(c.status, 9);
+	expect_str(c.err, "");
+}
+
+static void blocks_raw_then_receives(void *c)
+{
+	tap_pause(GORO_MS(100));
+	says_when();
+	goro_chan_recv(c, NULL);
+}
+
+GORO_CHILD(one_comes_from_a_raw_call_and_parks)
+{
+	goro_spawn(blocks_raw_then_receives, goro_chan_make(0, 0));
+	goro_chan_recv(goro_chan_make(0, 0), NULL);
+}
+
+TAP_CASE(deadlock_is_found_when_a_blocked_one_comes_back_and_parks, .id = "DIA-01")
+{
+	struct tap_child c;
+	expect_deadlock(&c, "one_comes_from_a_raw_call_and_parks");
+	expect_eq(count_in(c.err, "chan receive"), 2);
+}
+
+static void sleeps_then_receives(void *c)
+{
+	goro_sleep(GORO_MS(30));
+	says_when();
+	goro_chan_recv(c, NULL);
+}
+
+GORO_CHILD(one_sleeps_and_parks)
+{
+	goro_spawn(sleeps_then_receives, goro_chan_make(0, 0));
+	goro_chan_recv(goro_chan_make(0, 0), NULL);
+}
+
+TAP_CASE(deadlock_is_found_after_the_last_sleeper_parked, .id = "DIA-01")
+{
+	struct tap_child c;
+	expect_deadlock(&c, "one_sleeps_and_parks");
+	expect_eq(count_in(c.err, "chan receive"), 2);
+}
+
+/* ---- DIA-01 from the other side: no report while something can happen ---- */
+
+static void wakes_later(void *c)
+{
+	goro_sleep(GORO_MS(300));
+	goro_chan_send(c, NULL);
+}
+
+GORO_CASE(a_sleeper_is_no_deadlock, .id = "DIA-01")
+{
+	goro_chan *c = goro_chan_make(0, 0);
+	goro_spawn(wakes_later, c);
+	for (int i = 0; i < 20; i++)
+		goro_spawn(receives_nil, NULL);
+	goro_chan_recv(c, NULL);
+	goro_sleep(GORO_MS(20));
+	expect_eq(goro_chan_recv_until(c, NULL, goro_now() + GORO_MS(20)), -ETIMEDOUT);
+}
+
+static void yields_then_wakes(void *c)
+{
+	int64_t end = tap_now() + GORO_MS(200);
+	while (tap_now() < end)
+		goro_yield();
+	goro_chan_send(c, NULL);
+}
+
+GORO_CASE(one_that_still_runs_is_no_deadlock, .id = "DIA-01")
+{
+	goro_chan *c = goro_chan_make(0, 0);
+	for (int i = 0; i < 20; i++)
+		goro_spawn(receives_nil, NULL);
+	goro_spawn(yields_then_wakes, c);
+	goro_chan_recv(c, NULL);
+}
+
+static void *thread_sends(void *c)
+{
+	tap_pause(GORO_MS(300));
+	goro_chan_send(c, NULL);
+	return NULL;
+}
+
+GORO_CASE(a_thread_of_the_programs_own_is_no_deadlock, .id = "DIA-01")
+{
+	goro_chan *c = goro_chan_make(0, 0);
+	pthread_t thread;
+	require_eq(pthread_create(&thread, NULL, thread_sends, c), 0);
+	goro_chan_recv(c, NULL);
+	pthread_join(thread, NULL);
+}
+
+/* ---- DIA-06 ---- */
+
+static int is_looping, is_stopped;
+
+static void loops_with_checkpoints(void *unused)
+{
+	(void)unused;
+	goro_set_name("the looper");
+	while (!load(&is_stopped)) {
+		store(&is_looping, 1);
+		goro_checkpoint();
+	}
+}
+
+static void sleeps_for_ever(void *unused)
+{
+	(void)unused;
+	goro_sleep(GORO_FOREVER);
+}
+
+static void start_one_of_each(void)
+{
+	goro_spawn(loops_with_checkpoints, NULL);
+	goro_spawn(tries_to_receive, goro_chan_make(0, 0));
+	goro_spawn(sends_to, goro_chan_make(0, 0));
+	goro_spawn(sleeps_for_ever, NULL);
+	goro_spawn(locks_and_receives, goro_chan_make(0, 0));
+	wait_until_n_parked(2, "chan receive");
+	wait_until_n_parked(1, "chan send");
+	wait_until_n_parked(1, "sleep");
+	wait_for(load(&is_looping));
+}
+
+static void expect_one_of_each(const char *text)
+{
+	char state[STATE_MAX];
+	expect_eq(count_in(text, NULL), 6);
+	expect_eq(count_in(text, "chan receive"), 2);
+	expect_eq(count_in(text, "chan send"), 1);
+	expect_eq(count_in(text, "sleep"), 1);
+	expect_contains(text, "[chan receive, locked to thread]:\n");
+	expect(state_in(text, 1, state));
+	expect_contains(text, "the looper");
+	expect_contains(text, "created by start_one_of_each");
+	expect_contains(text, "sleeps_for_ever");
+	expect_contains(text, "locks_and_receives");
+}
+
+GORO_CASE(dump_shows_every_goroutine_once, .id = "DIA-06")
+{
+	expect_eq(goro_count(), 1);
+	expect_eq(parked_count(NULL), 1);
+	start_one_of_each();
+	for (int i = 0; i < 20; i++) {
+		char *text = dump_text();
+		expect_one_of_each(text);
+		free(text);
+	}
+	expect_eq(goro_count(), 6);
+	store(&is_stopped, 1);
+}
+
+GORO_CHILD(quits_with_one_of_each)
+{
+	start_one_of_each();
+	kill(getpid(), SIGQUIT);
+	for (;;)
+		goro_yield();
+}
+
+TAP_CASE(sigquit_dumps_all_and_ends_with_status_2, .id = "DIA-06")
+{
+	struct tap_child c;
+	tap_child(&c, "quits_with_one_of_each");
+	expect_child(&c, 2, "\ngoroutine 1 [");
+	expect_one_of_each(c.err);
+}
+
+GORO_CHILD(quits_while_idle)
+{
+	struct role receiver = {.c = goro_chan_make(4, 0)};
+	start_parked(role_receives, &receiver, "chan receive");
+	goro_spawn(sleeps_for_ever, NULL);
+	pid_t child = fork();
+	if (child == 0) {
+		tap_pause(GORO_MS(200));
+		kill(getppid(), SIGQUIT);
+		_exit(0);
+	}
+	goro_sleep(GORO_FOREVER);
+}
+
+TAP_CASE(sigquit_reaches_a_program_whose_threads_all_sleep, .id = "DIA-06")
+{
+	struct tap_child c;
+	tap_child(&c, "quits_while_idle");
+	expect_child(&c, 2, "\ngoroutine 1 [sleep");
+	expect_eq(count_in(c.err, NULL), 3);
+	expect_eq(count_in(c.err, "chan receive"), 1);
+}
+
+static void blocks_raw(void *unused)
+{
+	(void)unused;
+	store(&is_looping, 1);
+	tap_pause(GORO_SEC(5));
+}
+
+GORO_CHILD(quits_beside_a_raw_call)
+{
+	goro_spawn(blocks_raw, NULL);
+	while (!load(&is_looping))
+		continue;
+	says_when();
+	kill(getpid(), SIGQUIT);
+	for (;;)
+		goro_yield();
+}
+
+/* The dump does not wait until the call is over. */
+TAP_CASE(sigquit_does_not_wait_for_a_raw_system_call, .id = "DIA-06", .procs = "2+")
+{
+	struct tap_child c;
+	tap_child(&c, "quits_beside_a_raw_call");
+	expect_child(&c, 2, "\ngoroutine 1 [");
+	expect_lt(tap_now() - strtoll(c.out, NULL, 10), GORO_SEC(4));
+	expect_eq(count_in(c.err, NULL), 2);
+	expect_contains(c.err, "blocks_raw");
+}
+
+static void spawns_and_ends(void *arg)
+{
+	for (int i = 0; i < 50; i++) {
+		goro_yield();
+		if (i % 10 == 0)
+			goro_spawn(sends_to, arg);
+	}
+}
+
+/* Dumps while goroutines come, go and switch: each well-formed, main in each of them. */
+GORO_CASE(dumps_while_everything_runs, .id = "DIA-06", .is_race = true)
+{
+	goro_chan *c = goro_chan_make(0, 10000);
+	for (int i = 0; i < 100; i++) {
+		char state[STATE_MAX];
+		for (int k = 0; k < 10; k++)
+			goro_spawn(spawns_and_ends, c);
+		char *text = dump_text();
+		expect(state_in(text, 1, state));
+		expect(state_fits(state, "running"));
+		free(text);
+	}
+	wait_for(goro_count() == 1);
+	expect_eq(goro_chan_len(c), 5000);
+}
+
+/* ---- DIA-07 ---- */
+
+enum { IDLE = 1000 };
+
+GORO_CASE(idle_program_uses_no_cpu, .id = "DIA-07", .is_alone = true)
+{
+	goro_chan *c = goro_chan_make(0, 0);
+	int64_t used = INT64_MAX, allowed = GORO_MS(5);
+	for (int i = 0; i < IDLE; i++)
+		goro_spawn(tries_to_receive, c);
+	goro_spawn(sleeps_for_ever, NULL);
+	for (int attempt = 0; attempt < 5 && used >= allowed; attempt++) {
+		goro_sleep(GORO_MS(200));
+		used = tap_cpu_ns();
+		goro_sleep(GORO_SEC(1));
+		used = tap_cpu_ns() - used;
+		printf("# %" PRId64 " us of CPU in an idle second\n", used / 1000);
+	}
+	expect_lt(used, allowed * TAP_SLOWER);
+	goro_chan_close(c);
+}
+
+static void answers(goro_chan *c, goro_chan *back)
+{
+	while (goro_chan_recv(c, NULL))
+		goro_chan_send(back, NULL);
+}
+
+GORO_CASE(short_sleeps_with_a_partner_use_little_cpu, .id = "DIA-07", .procs = "1,2,8", .is_alone = true)
+{
+	goro_chan *c = goro_chan_make(0, 0), *back = goro_chan_make(0, 0);
+	int64_t share = INT64_MAX, allowed = GORO_MS(100);
+	go(answers, c, back);
+	for (int attempt = 0; attempt < 5 && share >= allowed; attempt++) {
+		int64_t cpu = tap_cpu_ns(), wall = tap_now();
+		for (int i = 0; i < 1000; i++) {
+			goro_sleep(GORO_MS(1));
+			goro_chan_send(c, NULL);
+			goro_chan_recv(back, NULL);
+		}
+		wall = tap_now() - wall;
+		share = (int64_t)((double)(tap_cpu_ns() - cpu) * 1e9 / (double)wall);
+		printf("# %" PRId64 " us of CPU in a second, %" PRId64 " ms for 1000 rounds\n",
+		       share / 1000, wall / 1000000);
+	}
+	expect_lt(share, allowed * TAP_SLOWER);
+}
+
+TAP_MAIN

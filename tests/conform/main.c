@@ -1,0 +1,158 @@
+/*
+ * main.c - PAN-02: how a program ends whose main() is the library's.
+ *
+ *   main() of libgoro.a -> goro_run -> goro_main, which here runs the cases and their children
+ *
+ * So the cases themselves run as the main goroutine, and start their children from there.
+ *
+ * Go: proc.go, main.
+ */
+#include "goro_tap.h"
+
+static void prints(void *text)
+{
+	fputs(text, stdout);
+	fflush(stdout);
+}
+
+static void sleeps_long(void *unused)
+{
+	(void)unused;
+	goro_defer(prints, "a sleeper's cleanup\n");
+	goro_sleep(GORO_SEC(1000));
+}
+
+static void parks_for_ever(void *unused)
+{
+	(void)unused;
+	goro_defer(prints, "a parked one's cleanup\n");
+	goro_chan_recv(NULL, NULL);
+}
+
+static int is_in;
+
+static void loops_without_calls(void *unused)
+{
+	(void)unused;
+	store(&is_in, 1);
+	for (;;)
+		__asm__ volatile("" ::: "memory");
+}
+
+static void blocks_in_the_kernel(void *unused)
+{
+	(void)unused;
+	goro_defer(prints, "a blocked one's cleanup\n");
+	store(&is_in, 1);
+	tap_pause(GORO_SEC(3));
+}
+
+static int result;
+
+/* Prints the time of its end without a newline or a flush: both are the library's business. */
+static void ends(int value)
+{
+	result = value;
+	printf("end %" PRId64, tap_now());
+}
+
+TAP_CHILD(main_returns_beside_sleepers)
+{
+	for (int i = 0; i < 20; i++) {
+		goro_spawn(sleeps_long, NULL);
+		goro_spawn(parks_for_ever, NULL);
+	}
+	for (int i = 0; i < 100; i++)
+		goro_yield();
+	goro_defer(prints, "");
+	ends(5);
+}
+
+TAP_CHILD(main_returns_beside_a_tight_loop)
+{
+	goro_spawn(loops_without_calls, NULL);
+	while (!load(&is_in))
+		continue;
+	ends(6);
+}
+
+TAP_CHILD(main_returns_beside_a_raw_system_call)
+{
+	goro_spawn(blocks_in_the_kernel, NULL);
+	while (!load(&is_in))
+		continue;
+	ends(7);
+}
+
+TAP_CHILD(main_returns_zero)
+{
+	goro_spawn(sleeps_long, NULL);
+	goro_yield();
+	ends(0);
+}
+
+TAP_CHILD(main_returns_300)
+{
+	ends(300);
+}
+
+/* The child ends with main's status, nothing else is printed, within 100 ms; retried if late. */
+static void expect_prompt_end(const char *name, int status)
+{
+	struct tap_child c;
+	int64_t end = 0, allowed = GORO_MS(100), late = INT64_MAX;
+	for (int attempt = 0; attempt < 5 && late > allowed; attempt++, allowed *= 2) {
+		tap_child(&c, name);
+		late = tap_now();
+		int length = 0;
+		expect_child(&c, status, "");
+		expect_eq(sscanf(c.out, "end %" SCNd64 "%n", &end, &length), 1);
+		expect_str(c.out + length, "");
+		expect_str(c.err, "");
+		late -= end;
+	}
+	expect_le(late, allowed);
+}
+
+TAP_CASE(return_of_main_ends_sleepers_and_parked_ones_without_their_cleanups, .id = "PAN-02")
+{
+	expect_prompt_end("main_returns_beside_sleepers", 5);
+}
+
+TAP_CASE(return_of_main_ends_a_tight_loop, .id = "PAN-02", .procs = "2+")
+{
+	expect_prompt_end("main_returns_beside_a_tight_loop", 6);
+}
+
+TAP_CASE(return_of_main_ends_a_raw_system_call, .id = "PAN-02", .procs = "2+")
+{
+	expect_prompt_end("main_returns_beside_a_raw_system_call", 7);
+}
+
+TAP_CASE(return_of_main_gives_zero, .id = "PAN-02")
+{
+	expect_prompt_end("main_returns_zero", 0);
+}
+
+TAP_CASE(return_of_main_gives_the_status_modulo_256, .id = "PAN-02")
+{
+	expect_prompt_end("main_returns_300", 300 % 256);
+}
+
+TAP_CHILD(main_is_goroutine_one)
+{
+	printf("%" PRIu64 " %d", goro_id(), goro_count());
+}
+
+TAP_CASE(main_is_goroutine_1_and_alone, .id = "DIA-06")
+{
+	struct tap_child c;
+	tap_child(&c, "main_is_goroutine_one");
+	expect_str(c.out, "1 1");
+}
+
+int goro_main(int argc, char **argv)
+{
+	int status = tap_main(argc, argv);
+	return status != 0 ? status : result;
+}

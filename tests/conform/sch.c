@@ -1,0 +1,469 @@
+/*
+ * sch.c - SCH-03, 05, 07, 11, 13: who runs next, and that all run.
+ *
+ *   spawn, yield, chan -> [schedule loop] -> the order and the shares that goroutines see
+ *
+ * SCH-09 (a loop without calls) belongs to preemption; SCH-11's variant with an open listening
+ * socket to the poller. The orders of SCH-03 hold for one P and less than 61 switches, since
+ * every 61st looks at the global queue first.
+ *
+ * Go: proc_test.go: TestPingPongHog, TestYieldProgress, TestGoroutineParallelism.
+ */
+#include "goro_tap.h"
+
+/* ---- SCH-03 ---- */
+
+static char order[256];
+static size_t order_length;
+
+static void note(const char *text)
+{
+	size_t length = strlen(text);
+	require(order_length + length < sizeof(order));
+	memcpy(order + order_length, text, length);
+	order_length += length;
+}
+
+static void notes_its_number(void *arg)
+{
+	char text[8];
+	snprintf(text, sizeof(text), "%d ", (int)(intptr_t)arg);
+	note(text);
+}
+
+GORO_CASE(yield_lets_the_last_spawned_run_first_then_the_others, .id = "SCH-03", .procs = "1")
+{
+	for (intptr_t i = 0; i < 5; i++)
+		goro_spawn(notes_its_number, (void *)i);
+	goro_yield();
+	note("main");
+	expect_str(order, "4 0 1 2 3 main");
+}
+
+struct rotation {
+	char letter[2];
+	int rounds;
+	int *left;
+	goro_chan *done;
+};
+
+static void notes_and_yields(void *arg)
+{
+	struct rotation *r = arg;
+	for (int i = 0; i < r->rounds; i++) {
+		note(r->letter);
+		goro_yield();
+	}
+	if (--*r->left == 0)
+		goro_chan_send(r->done, NULL);
+}
+
+/* The letters that n goroutines write, which take turns for that many rounds. */
+static void rotate(int n, int rounds)
+{
+	struct rotation rotations[16];
+	int left = n;
+	goro_chan *done = goro_chan_make(0, 1);
+	for (int i = 0; i < n; i++) {
+		rotations[i] = (struct rotation){
+			.letter = {(char)('A' + i), '\0'}, .rounds = rounds, .left = &left, .done = done};
+		goro_spawn(notes_and_yields, &rotations[i]);
+	}
+	goro_chan_recv(done, NULL);
+	goro_chan_unref(done);
+}
+
+GORO_CASE(three_that_yield_rotate_strictly, .id = "SCH-03", .procs = "1")
+{
+	rotate(3, 5);
+	expect_str(order, "CABCABCABCABCAB");
+}
+
+GORO_CASE(six_that_yield_rotate_strictly, .id = "SCH-03", .procs = "1")
+{
+	rotate(6, 8);
+	expect_str(order, "FABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDE");
+}
+
+static void notes_child(void *unused)
+{
+	(void)unused;
+	note("child ");
+}
+
+static void yields_between_x1_and_x2(void *unused)
+{
+	(void)unused;
+	note("x1 ");
+	goro_yield();
+	note("x2 ");
+}
+
+static void spawns_and_yields(void *unused)
+{
+	(void)unused;
+	note("y1 ");
+	goro_spawn(notes_child, NULL);
+	goro_yield();
+	note("y2 ");
+}
+
+GORO_CASE(fresh_local_child_runs_before_the_one_that_yielded, .id = "SCH-03", .procs = "1")
+{
+	goro_spawn(yields_between_x1_and_x2, NULL);
+	goro_spawn(spawns_and_yields, NULL);
+	wait_for(goro_count() == 1);
+	expect_str(order, "y1 child x1 y2 x2 ");
+}
+
+GORO_CASE(yield_alone_comes_back, .id = "SCH-03")
+{
+	for (int i = 0; i < 10000; i++)
+		goro_yield();
+	expect_eq(goro_count(), 1);
+}
+
+static void yields_many_times(void *arg)
+{
+	for (int i = 0; i < 2000; i++)
+		goro_yield();
+	add((int *)arg, 1);
+}
+
+GORO_CASE(many_that_yield_all_end, .id = "SCH-03", .is_race = true)
+{
+	int ended = 0;
+	for (int i = 0; i < 50; i++)
+		goro_spawn(yields_many_times, &ended);
+	wait_for(load(&ended) == 50);
+}
+
+/* ---- SCH-05 ---- */
+
+struct pair {
+	goro_chan *token[2];
+	int increments;
+	volatile uint64_t count;
+};
+
+static int is_stopped;
+
+static void hand_back_and_forth(struct pair *p, int side)
+{
+	while (goro_chan_recv(p->token[side], NULL) && !load(&is_stopped)) {
+		for (int i = 0; i < p->increments; i++)
+			p->count++;
+		goro_chan_send(p->token[!side], NULL);
+	}
+	goro_chan_close(p->token[!side]);
+}
+
+static void first_of_pair(void *arg)
+{
+	hand_back_and_forth(arg, 0);
+}
+
+static void second_of_pair(void *arg)
+{
+	hand_back_and_forth(arg, 1);
+}
+
+static void start_pair(struct pair *p, int increments)
+{
+	*p = (struct pair){.token = {goro_chan_make(0, 1), goro_chan_make(0, 1)},
+			   .increments = increments};
+	goro_spawn(first_of_pair, p);
+	goro_spawn(second_of_pair, p);
+	goro_chan_send(p->token[0], NULL);
+}
+
+/* Without slice inheritance the hogs get a thousand times as much. */
+GORO_CASE(hog_pair_and_light_pair_share_the_processor, .id = "SCH-05", .procs = "1", .is_alone = true)
+{
+	struct pair hogs, lights;
+	uint64_t ratio = UINT64_MAX;
+	int64_t run_ns = GORO_MS(100);
+	for (int attempt = 0; attempt < 5 && ratio > 20; attempt++, run_ns *= 2) {
+		store(&is_stopped, 0);
+		start_pair(&hogs, 1000000);
+		start_pair(&lights, 1000);
+		goro_sleep(run_ns);
+		store(&is_stopped, 1);
+		wait_for(goro_count() == 1);
+		uint64_t hog = hogs.count + 1, light = lights.count + 1;
+		ratio = hog > light ? hog / light : light / hog;
+		printf("# hogs %" PRIu64 ", lights %" PRIu64 "\n", hog, light);
+	}
+	expect_le(ratio, 20);
+}
+
+/* ---- SCH-07 ---- */
+
+struct yielder {
+	uint64_t count;
+	char pad[64 - sizeof(uint64_t)];
+};
+
+static void yields_for_ever(void *arg)
+{
+	struct yielder *y = arg;
+	while (!load(&is_stopped)) {
+		__atomic_store_n(&y->count, y->count + 1, __ATOMIC_RELAXED);
+		goro_yield();
+	}
+}
+
+struct naps {
+	int64_t each_ns, shortest_ns, longest_ns;
+	goro_chan *done;
+};
+
+static void naps_three_times(void *arg)
+{
+	struct naps *n = arg;
+	n->shortest_ns = INT64_MAX;
+	n->longest_ns = 0;
+	for (int i = 0; i < 3; i++) {
+		int64_t start = goro_now();
+		goro_sleep(n->each_ns);
+		int64_t took = goro_now() - start;
+		n->shortest_ns = took < n->shortest_ns ? took : n->shortest_ns;
+		n->longest_ns = took > n->longest_ns ? took : n->longest_ns;
+	}
+	goro_chan_send(n->done, NULL);
+}
+
+static void run_naps(struct naps *n, struct yielder y[3])
+{
+	n->done = goro_chan_make(0, 0);
+	store(&is_stopped, 0);
+	for (int i = 0; i < 3; i++) {
+		y[i].count = 0;
+		goro_spawn(yields_for_ever, &y[i]);
+	}
+	goro_spawn(naps_three_times, n);
+	goro_chan_recv(n->done, NULL);
+	store(&is_stopped, 1);
+	wait_for(goro_count() == 1);
+	goro_chan_unref(n->done);
+}
+
+static uint64_t least_of_100(const struct yielder y[3])
+{
+	uint64_t least = UINT64_MAX, most = 1;
+	for (int i = 0; i < 3; i++) {
+		least = y[i].count < least ? y[i].count : least;
+		most = y[i].count > most ? y[i].count : most;
+	}
+	return least * 100 / most;
+}
+
+GORO_CASE(yield_loops_do_not_starve_timers, .id = "SCH-07", .is_alone = true)
+{
+	struct yielder y[3];
+	struct naps n = {.each_ns = GORO_MS(5)};
+	bool is_fair = false, is_in_time = false;
+	for (int attempt = 0; attempt < 5 && !(is_fair && is_in_time); attempt++) {
+		run_naps(&n, y);
+		expect_ge(n.shortest_ns, n.each_ns);
+		is_in_time = n.longest_ns <= 2 * n.each_ns;
+		/* With more Ps than CPUs it is the kernel that shares. */
+		is_fair = least_of_100(y) >= 80 ||
+			  goro_maxprocs(0) > (int)sysconf(_SC_NPROCESSORS_ONLN);
+		printf("# naps of %" PRId64 " us took up to %" PRId64 " us, loops %" PRIu64 " %" PRIu64
+		       " %" PRIu64 "\n", n.each_ns / 1000, n.longest_ns / 1000, y[0].count,
+		       y[1].count, y[2].count);
+		n.each_ns *= 2;
+	}
+	expect(is_in_time);
+	expect(is_fair);
+}
+
+struct try_loop {
+	goro_chan *work, *ack;
+	bool is_locked;
+};
+
+static void tries_and_yields(void *arg)
+{
+	struct try_loop *t = arg;
+	if (t->is_locked)
+		goro_lock_thread();
+	while (goro_chan_tryrecv(t->work, NULL) == -EAGAIN)
+		goro_yield();
+	goro_chan_send(t->ack, NULL);
+}
+
+static void hand_over_to_a_yield_loop(bool is_locked)
+{
+	struct try_loop t = {goro_chan_make(0, 0), goro_chan_make(0, 0), is_locked};
+	goro_spawn(tries_and_yields, &t);
+	goro_sleep(GORO_MS(10));
+	goro_chan_send(t.work, NULL);
+	goro_chan_recv(t.ack, NULL);
+	wait_for(goro_count() == 1);
+}
+
+GORO_CASE(yield_loop_takes_what_is_sent, .id = "SCH-07")
+{
+	for (int i = 0; i < 5; i++)
+		hand_over_to_a_yield_loop(false);
+}
+
+GORO_CASE(yield_loop_locked_to_its_thread_takes_what_is_sent, .id = "SCH-07")
+{
+	for (int i = 0; i < 5; i++)
+		hand_over_to_a_yield_loop(true);
+}
+
+/* ---- SCH-11 ---- */
+
+struct turns {
+	int n, laps;
+	int turn;
+	goro_chan *done;
+};
+
+struct spinner {
+	struct turns *turns;
+	int number;
+};
+
+/* Never yields: if one of them does not run at the same time, none comes to the end. */
+static void spins_for_its_turn(void *arg)
+{
+	struct spinner *s = arg;
+	struct turns *t = s->turns;
+	for (int lap = 0; lap < t->laps; lap++) {
+		while (load(&t->turn) != lap * t->n + s->number)
+			continue;
+		add(&t->turn, 1);
+	}
+	goro_chan_send(t->done, NULL);
+}
+
+static void spawns_two_spinners(void *arg)
+{
+	struct spinner *s = arg;
+	goro_spawn(spins_for_its_turn, &s[0]);
+	if (s[1].turns != NULL)
+		goro_spawn(spins_for_its_turn, &s[1]);
+}
+
+static void run_turns(bool is_nested)
+{
+	struct turns t = {.n = goro_maxprocs(0), .laps = 3, .done = goro_chan_make(0, 0)};
+	struct spinner spinners[1025] = {{0}};
+	require_le(t.n, 1024);
+	for (int i = 0; i < t.n; i++)
+		spinners[i] = (struct spinner){&t, i};
+	for (int i = 0; i < t.n; i += is_nested ? 2 : 1)
+		goro_spawn(is_nested ? spawns_two_spinners : spins_for_its_turn, &spinners[i]);
+	for (int i = 0; i < t.n; i++)
+		goro_chan_recv(t.done, NULL);
+	goro_chan_unref(t.done);
+}
+
+/* Where Ps outnumber CPUs a spinner waits for the kernel's slice of another: fewer rounds. */
+static int turn_rounds(void)
+{
+	int over = goro_maxprocs(0) > (int)sysconf(_SC_NPROCESSORS_ONLN);
+	return (over ? 5 : 200) / (TAP_SANITIZED ? 5 : 1);
+}
+
+GORO_CASE(as_many_as_ps_run_at_the_same_time, .id = "SCH-11")
+{
+	for (int i = turn_rounds(); i > 0; i--)
+		run_turns(false);
+}
+
+GORO_CASE(as_many_as_ps_run_at_the_same_time_when_spawned_by_others, .id = "SCH-11")
+{
+	for (int i = turn_rounds(); i > 0; i--)
+		run_turns(true);
+}
+
+static void nothing(void *unused)
+{
+	(void)unused;
+}
+
+/* The threads have gone to sleep before each round, so that each must be woken again. */
+GORO_CASE(as_many_as_ps_run_at_the_same_time_after_threads_parked, .id = "SCH-11")
+{
+	for (int i = turn_rounds() / 4 + 1; i > 0; i--) {
+		for (int k = 0; k < 100; k++)
+			goro_spawn(nothing, NULL);
+		wait_for(goro_count() == 1);
+		goro_sleep(GORO_MS(2));
+		run_turns(i % 2 == 0);
+	}
+}
+
+/* ---- SCH-13 ---- */
+
+struct cells {
+	uint8_t *cell;
+	int n, next;
+};
+
+static void increments_its_cell(void *arg)
+{
+	add((uint8_t *)arg, 1);
+}
+
+static void spawn_into_cells(int n)
+{
+	uint8_t *cells = calloc((size_t)n, 1);
+	require(cells != NULL);
+	for (int i = 0; i < n; i++)
+		require_eq(goro_spawn(increments_its_cell, &cells[i]), 0);
+	expect_le(goro_count(), n + 1);
+	wait_for(goro_count() == 1);
+	int wrong = 0;
+	for (int i = 0; i < n; i++)
+		wrong += load(&cells[i]) != 1;
+	expect_eq(wrong, 0);
+	free(cells);
+}
+
+GORO_CASE(six_hundred_spawned_at_once_run_once_each, .id = "SCH-13", .is_race = true)
+{
+	for (int i = 0; i < 20; i++)
+		spawn_into_cells(600);
+}
+
+GORO_CASE(exactly_a_ring_and_its_neighbours_run_once_each, .id = "SCH-13")
+{
+	for (int n = 253; n <= 260; n++)
+		spawn_into_cells(n);
+	for (int n = 510; n <= 515; n++)
+		spawn_into_cells(n);
+}
+
+GORO_CASE(a_hundred_thousand_spawned_at_once_run_once_each, .id = "SCH-13", .is_race = true)
+{
+	spawn_into_cells(100000 / TAP_SLOWER);
+}
+
+static void spawns_six_hundred(void *arg)
+{
+	uint8_t *cells = arg;
+	for (int i = 0; i < 600; i++)
+		require_eq(goro_spawn(increments_its_cell, &cells[i]), 0);
+}
+
+GORO_CASE(several_that_overflow_their_queues_lose_nothing, .id = "SCH-13", .is_race = true)
+{
+	enum { SPAWNERS = 50 };
+	static uint8_t cells[SPAWNERS][600];
+	for (int i = 0; i < SPAWNERS; i++)
+		require_eq(goro_spawn(spawns_six_hundred, cells[i]), 0);
+	wait_for(goro_count() == 1);
+	int wrong = 0;
+	for (int i = 0; i < SPAWNERS * 600; i++)
+		wrong += load(&cells[0][i]) != 1;
+	expect_eq(wrong, 0);
+}
+
+TAP_MAIN
