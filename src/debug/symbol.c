@@ -1,0 +1,126 @@
+/*
+ * symbol.c - names for code addresses, and stacks printed with them.
+ *
+ *   dump, panic, overflow -> [symbol_print_trace] -> [symbol_resolve] -> symbol_backtrace.c: file:line
+ *                                                                     -> symbol_elf.c: names
+ *
+ * SY1  A frame is always printed, if only as a number.
+ * SY2  A return address is looked up one byte before: the call may be the last thing of its function.
+ * SY3  The text "function+0xoffset" stands on one line, file:line on the next.
+ *
+ * Locking: none; the caller holds the report's lock. Go: printing of runtime/traceback.go.
+ */
+#include "debug/symbol.h"
+
+#include <link.h>
+
+#include "base/check.h"
+#include "base/fatal.h"
+#include "os/os.h"
+
+#define SYMBOL_NAME_MAX 256 /* C++ names longer than this are cut */
+#define SYMBOL_SELF "/proc/self/exe"
+
+struct symbol_search {
+	uintptr_t pc;
+	struct symbol_module module;
+	bool is_found;
+};
+
+static bool symbol_is_inside(const struct dl_phdr_info *info, uintptr_t pc)
+{
+	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+		uintptr_t start = info->dlpi_addr + segment->p_vaddr;
+		if (segment->p_type == PT_LOAD && pc >= start && pc - start < segment->p_memsz)
+			return true;
+	}
+	return false;
+}
+
+static int symbol_visit_module(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct symbol_search *search = arg;
+
+	(void)size;
+	if (!symbol_is_inside(info, search->pc))
+		return 0;
+	search->is_found = true;
+	search->module.bias = info->dlpi_addr;
+	search->module.path = info->dlpi_name != NULL && info->dlpi_name[0] != 0 ? info->dlpi_name : NULL;
+	return 1;
+}
+
+static const char *symbol_base_name(const char *path)
+{
+	const char *base = path;
+
+	for (; *path != 0; path++)
+		if (*path == '/')
+			base = path + 1;
+	return base;
+}
+
+void symbol_resolve(uintptr_t pc, bool is_exact, symbol_each *each, void *arg)
+{
+	struct symbol_search search = {.pc = pc};
+	struct symbol_frame frame = {.pc = pc};
+	uintptr_t lookup = pc - (is_exact || pc == 0 ? 0 : 1);
+	char name[SYMBOL_NAME_MAX];
+	uintptr_t start;
+
+	dl_iterate_phdr(symbol_visit_module, &search);
+	if (search.is_found) {
+		frame.module = search.module.path ? symbol_base_name(search.module.path) : "program";
+		frame.module_offset = pc - search.module.bias;
+		if (symbol_backtrace_find(&frame, lookup, each, arg))
+			return;
+		if (search.module.path == NULL)
+			search.module.path = SYMBOL_SELF;
+		if (symbol_elf_find(&search.module, lookup, name, sizeof(name), &start)) {
+			frame.function = name;
+			frame.offset = pc - start;
+		}
+	}
+	each(&frame, arg);
+}
+
+/* Composed in one buffer and written at once, so that lines of several writers stay whole. */
+static void symbol_print_one(const struct symbol_frame *frame, void *arg)
+{
+	int fd = *(int *)arg;
+	char text[2048];
+	size_t n;
+
+	if (frame->function == NULL && frame->module == NULL)
+		n = format_to(text, sizeof(text), "0x%lx\n", frame->pc);
+	else if (frame->function == NULL)
+		n = format_to(text, sizeof(text), "0x%lx (%.255s+0x%lx)\n", frame->pc, frame->module,
+			      frame->module_offset);
+	else if (frame->is_inlined)
+		n = format_to(text, sizeof(text), "%.255s (inlined)\n", frame->function);
+	else
+		n = format_to(text, sizeof(text), "%.255s+0x%lx\n", frame->function, frame->offset);
+	if (frame->file != NULL)
+		n += format_to(text + n, sizeof(text) - n, "\t%.1500s:%d\n", frame->file, frame->line);
+	os_write(fd, text, n);
+}
+
+void symbol_print_frame(int fd, const struct unwind_frame *frame)
+{
+	symbol_resolve(frame->pc, frame->is_exact, symbol_print_one, &fd);
+}
+
+void symbol_print_trace(int fd, const struct unwind_trace *trace)
+{
+	for (size_t i = 0; i < trace->total; i++) {
+		const struct unwind_frame *frame = unwind_trace_at(trace, i);
+		if (frame != NULL) {
+			symbol_print_frame(fd, frame);
+		} else {
+			size_t elided = trace->total - UNWIND_LAST - UNWIND_FIRST;
+			print_to(fd, "...%zu frames elided...\n", elided);
+			i += elided - 1;
+		}
+	}
+}

@@ -1,0 +1,58 @@
+/*
+ * symbol.h - names for code addresses, and stacks printed with them.
+ *
+ * Slow (the first call reads the program's debug information), not for hot paths. Two threads must not
+ * be in here at once: the reports, its only callers, hold their lock. Needs 24 KiB of stack, no heap
+ * (mappings of its own, which it keeps), and works in a signal handler as far as dl_iterate_phdr does:
+ * not while this thread has been interrupted in dlopen.
+ */
+#ifndef DEBUG_SYMBOL_H
+#define DEBUG_SYMBOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "debug/unwind.h"
+
+/* The strings live until the callback returns. */
+struct symbol_frame {
+	uintptr_t pc;
+	const char *function;    /* NULL: unknown */
+	uintptr_t offset;        /* of pc in function */
+	const char *file;        /* NULL: no debug information here */
+	int line;
+	bool is_inlined;         /* a function that the next frame's function contains: no offset */
+	const char *module;      /* the program or library with the pc; NULL: in none */
+	uintptr_t module_offset;
+};
+
+typedef void symbol_each(const struct symbol_frame *frame, void *arg);
+
+/* Calls each at least once: for inlined functions first, the innermost first, then for the real one. */
+void symbol_resolve(uintptr_t pc, bool is_exact, symbol_each *each, void *arg);
+
+/*
+ * "worker+0x1d\n", and "\t/path/prog.c:12\n" where debug information is at hand. An inlined function is
+ * "helper (inlined)", unknown code "0x55d0c0de (libx.so+0xde)".
+ */
+void symbol_print_frame(int fd, const struct unwind_frame *frame);
+/* The frames kept, with "...N frames elided..." between. */
+void symbol_print_trace(int fd, const struct unwind_trace *trace);
+
+/* ---- where the names come from ---- */
+
+struct symbol_module {
+	uintptr_t bias;          /* address in memory minus address in the file */
+	const char *path;        /* that can be opened */
+};
+
+/* symbol_elf.c: the function of the file's .symtab, else .dynsym, that holds pc - bias. */
+bool symbol_elf_find(const struct symbol_module *module, uintptr_t pc, char *name, size_t size,
+		     uintptr_t *start);
+
+/* symbol_backtrace.c: false if libbacktrace is absent or knows nothing; else each has been called. */
+bool symbol_backtrace_find(const struct symbol_frame *unnamed, uintptr_t lookup, symbol_each *each,
+			   void *arg);
+
+#endif

@@ -1,0 +1,494 @@
+/*
+ * symbol.c - names for code addresses; src/debug/symbol.c, symbol_elf.c, symbol_backtrace.c.
+ *
+ * File and line are expected when the library was built with libbacktrace and this program has debug
+ * information; copies of this program without it, and without any symbols, show what is left then.
+ */
+#include "tap.h"
+
+#include <elf.h>
+#include <malloc.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "arch/arch.h"
+#include "debug/symbol.h"
+#include "debug/unwind.h"
+
+#if defined(__clang__)
+#define NOINLINE __attribute__((noinline))
+#else
+#define NOINLINE __attribute__((noinline, noclone))
+#endif
+#define STAY() __asm__ volatile("" ::: "memory")
+
+enum { SHOWN_MAX = 8 };
+
+struct shown {
+	struct symbol_frame frames[SHOWN_MAX];
+	char functions[SHOWN_MAX][64], files[SHOWN_MAX][256];
+	int n;
+};
+
+static struct shown shown;
+static struct unwind_trace trace;
+
+static void show(const struct symbol_frame *frame, void *arg)
+{
+	struct shown *s = arg;
+
+	require(s->n < SHOWN_MAX);
+	s->frames[s->n] = *frame;
+	snprintf(s->functions[s->n], 64, "%s", frame->function ? frame->function : "?");
+	snprintf(s->files[s->n], 256, "%s", frame->file ? frame->file : "?");
+	s->n++;
+}
+
+static void resolve(uintptr_t pc, bool is_exact)
+{
+	shown.n = 0;
+	symbol_resolve(pc, is_exact, show, &shown);
+	require_ge(shown.n, 1);
+}
+
+/* Does this program's file have a section of that name? */
+static bool has_section(const char *name)
+{
+	char text[8192];
+	size_t length = strlen(name) + 1, n;
+	bool is_found = false;
+	FILE *f = fopen("/proc/self/exe", "re");
+
+	require(f != NULL);
+	/* Section names stand near the end of the file. */
+	require(fseek(f, -(long)sizeof(text), SEEK_END) == 0);
+	n = fread(text, 1, sizeof(text), f);
+	for (size_t i = 0; i + length <= n; i++)
+		is_found |= memcmp(text + i, name, length) == 0;
+	fclose(f);
+	return is_found;
+}
+
+#ifdef GORO_HAVE_BACKTRACE
+static const bool has_backtrace = true;
+#else
+static const bool has_backtrace = false;
+#endif
+
+static bool has_lines(void)
+{
+	return has_backtrace && has_section(".debug_line");
+}
+
+NOINLINE static uintptr_t marked_pc(void)
+{
+	STAY();
+	return (uintptr_t)__builtin_return_address(0);
+}
+
+static int marked_line;
+
+NOINLINE static uintptr_t marked(void)
+{
+	marked_line = __LINE__ + 1;
+	uintptr_t pc = marked_pc();
+	STAY();
+	return pc;
+}
+
+TAP_CASE(static_function_has_its_name)
+{
+	resolve((uintptr_t)marked, true);
+	expect_eq(shown.n, 1);
+	expect_str(shown.functions[0], "marked");
+	expect_eq(shown.frames[0].offset, 0);
+	expect(!shown.frames[0].is_inlined);
+}
+
+TAP_CASE(return_address_has_its_offset)
+{
+	uintptr_t pc = marked();
+
+	resolve(pc, false);
+	expect_str(shown.functions[shown.n - 1], "marked");
+	expect_eq(shown.frames[shown.n - 1].offset, pc - (uintptr_t)marked);
+}
+
+TAP_CASE(line_is_that_of_the_call)
+{
+	resolve(marked(), false);
+	if (!has_lines()) {
+		expect_str(shown.files[0], "?");
+		return;
+	}
+	expect_contains(shown.files[0], "tests/unit/symbol.c");
+	expect_eq(shown.frames[0].line, marked_line);
+}
+
+/* The byte before an exact pc belongs to somebody else, that before a return address to the call. */
+TAP_CASE(exact_pc_is_not_moved)
+{
+	resolve((uintptr_t)marked, false);
+	expect_ne(strcmp(shown.functions[shown.n - 1], "marked"), 0);
+}
+
+static inline __attribute__((always_inline)) uintptr_t helper(void)
+{
+	uintptr_t pc = marked_pc();
+	STAY();
+	return pc;
+}
+
+NOINLINE static uintptr_t around(void)
+{
+	uintptr_t pc = helper();
+	STAY();
+	return pc;
+}
+
+TAP_CASE(inlined_functions_come_before_the_real_one)
+{
+	uintptr_t pc = around();
+
+	resolve(pc, false);
+	expect_str(shown.functions[shown.n - 1], "around");
+	expect(!shown.frames[shown.n - 1].is_inlined);
+	expect_eq(shown.frames[shown.n - 1].offset, pc - (uintptr_t)around);
+	if (!has_lines())
+		return;
+	require_eq(shown.n, 2);
+	expect_str(shown.functions[0], "helper");
+	expect(shown.frames[0].is_inlined);
+	expect_lt(shown.frames[0].line, shown.frames[1].line);
+}
+
+/* The address comes from the library itself: in the program it might be that of a PLT entry. */
+static uintptr_t pc_in_library;
+
+static int note_caller(const void *a, const void *b)
+{
+	pc_in_library = (uintptr_t)__builtin_return_address(0);
+	return *(const int *)a - *(const int *)b;
+}
+
+TAP_CASE(library_code_has_a_module_at_least)
+{
+	int numbers[3] = {3, 1, 2};
+
+	qsort(numbers, 3, sizeof(int), note_caller);
+	resolve(pc_in_library, false);
+	expect(shown.frames[0].module != NULL || shown.frames[0].function != NULL);
+}
+
+/* ---- printing ---- */
+
+struct capture {
+	int fd;
+	char text[65536];
+};
+
+static struct capture printed;
+
+static void capture_begin(void)
+{
+	printed.fd = memfd_create("printed", MFD_CLOEXEC);
+	require_ge(printed.fd, 0);
+}
+
+static void capture_end(void)
+{
+	ssize_t n = pread(printed.fd, printed.text, sizeof(printed.text) - 1, 0);
+
+	require_ge(n, 0);
+	printed.text[n] = 0;
+	close(printed.fd);
+}
+
+TAP_CASE(frame_prints_function_and_offset_on_a_line)
+{
+	char line[64];
+	uintptr_t pc = marked();
+	struct unwind_frame frame = {pc, false};
+
+	snprintf(line, sizeof(line), "marked+0x%zx\n", (size_t)(pc - (uintptr_t)marked));
+	capture_begin();
+	symbol_print_frame(printed.fd, &frame);
+	capture_end();
+	expect(strncmp(printed.text, line, strlen(line)) == 0);
+	if (!has_lines()) {
+		expect_str(printed.text, line);
+		return;
+	}
+	snprintf(line, sizeof(line), "tests/unit/symbol.c:%d\n", marked_line);
+	expect_contains(printed.text, line);
+	expect_eq(printed.text[strcspn(printed.text, "\n") + 1], '\t');
+}
+
+TAP_CASE(unknown_address_prints_as_a_number)
+{
+	struct unwind_frame frames[] = {{16, true}, {0, true}, {0, false}, {UINTPTR_MAX, false}};
+
+	capture_begin();
+	for (int i = 0; i < 4; i++)
+		symbol_print_frame(printed.fd, &frames[i]);
+	capture_end();
+	expect_str(printed.text, "0x10\n0x0\n0x0\n0xffffffffffffffff\n");
+}
+
+static int count(const char *text, const char *part)
+{
+	int n = 0;
+
+	while ((text = strstr(text, part)) != NULL) {
+		text += strlen(part);
+		n++;
+	}
+	return n;
+}
+
+TAP_CASE(deep_trace_prints_both_ends)
+{
+	struct unwind_trace deep = {.total = 100};
+
+	for (size_t i = 0; i < UNWIND_FIRST; i++)
+		deep.first[i] = (struct unwind_frame){(uintptr_t)marked, true};
+	for (size_t i = 0; i < UNWIND_LAST; i++)
+		deep.last[i] = (struct unwind_frame){(uintptr_t)around, true};
+	capture_begin();
+	symbol_print_trace(printed.fd, &deep);
+	capture_end();
+	expect_eq(count(printed.text, "marked+0x0\n"), 50);
+	expect_eq(count(printed.text, "...40 frames elided...\n"), 1);
+	expect_eq(count(printed.text, "around+0x0\n"), 10);
+}
+
+TAP_CASE(trace_that_fits_is_whole)
+{
+	struct unwind_trace flat = {.total = 60};
+
+	for (size_t i = 0; i < UNWIND_FIRST; i++)
+		flat.first[i] = (struct unwind_frame){(uintptr_t)marked, true};
+	for (size_t i = 0; i < UNWIND_LAST; i++)
+		flat.last[i] = (struct unwind_frame){(uintptr_t)around, true};
+	capture_begin();
+	symbol_print_trace(printed.fd, &flat);
+	capture_end();
+	expect_eq(count(printed.text, "marked+0x0\n"), 50);
+	expect_eq(count(printed.text, "around+0x0\n"), 10);
+	expect_lacks(printed.text, "elided");
+}
+
+/* ---- copies of this program without debug information, and without symbols ---- */
+
+NOINLINE static void print_own_stack(void)
+{
+	struct unwind_bounds all = {0, UINTPTR_MAX};
+
+	unwind_trace_self(&trace, all);
+	symbol_print_trace(STDOUT_FILENO, &trace);
+	STAY();
+}
+
+TAP_CHILD(print_stack)
+{
+	print_own_stack();
+	STAY();
+}
+
+/* What the copy that `command` makes prints as its stack. */
+static void run_copy(const char *command)
+{
+	char copy[] = "/tmp/goro_symbol_XXXXXX", line[512], self[256];
+	size_t n = 0;
+	int fd = mkstemp(copy);
+
+	require_ge(fd, 0);
+	close(fd);
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	require_ge(length, 1);
+	self[length] = 0;
+	snprintf(line, sizeof(line), "%s %s %s 2>/dev/null && chmod +x %s", command, self, copy, copy);
+	if (system(line) != 0) {
+		unlink(copy);
+		tap_skip("no objcopy for this program here");
+	}
+	snprintf(line, sizeof(line), "%s --child print_stack 2>/dev/null", copy);
+	FILE *f = popen(line, "re");
+	require(f != NULL);
+	n = fread(printed.text, 1, sizeof(printed.text) - 1, f);
+	printed.text[n] = 0;
+	int status = pclose(f);
+	unlink(copy);
+	if (WIFEXITED(status) && (WEXITSTATUS(status) == 126 || WEXITSTATUS(status) == 127))
+		tap_skip("cannot run a copy here");
+	expect_eq(status, 0);
+}
+
+TAP_CASE(without_debug_information_there_are_names)
+{
+	run_copy("objcopy --strip-debug");
+	expect_contains(printed.text, "print_own_stack+0x");
+	expect_contains(printed.text, "print_stack+0x");
+	expect_lacks(printed.text, "symbol.c:");
+}
+
+TAP_CASE(without_symbols_there_are_places_in_the_file)
+{
+	run_copy("objcopy --strip-all");
+	expect_lacks(printed.text, "print_own_stack");
+	expect_contains(printed.text, "0x");
+	expect_contains(printed.text, "(program+0x");
+}
+
+/* ---- the own reader of symbol tables ---- */
+
+static char *read_self(size_t *size)
+{
+	struct stat status;
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+	require(fd >= 0 && fstat(fd, &status) == 0);
+	*size = (size_t)status.st_size;
+	char *data = mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	require(data != MAP_FAILED);
+	close(fd);
+	return data;
+}
+
+/* The bias of this program: where its first byte is. */
+static uintptr_t own_bias(void)
+{
+	resolve((uintptr_t)marked, true);
+	return (uintptr_t)marked - shown.frames[0].module_offset;
+}
+
+TAP_CASE(own_reader_finds_static_functions)
+{
+	struct symbol_module self = {own_bias(), "/proc/self/exe"};
+	char name[8];
+	uintptr_t start = 0;
+
+	require(symbol_elf_find(&self, marked(), name, sizeof(name), &start));
+	expect_str(name, "marked");
+	expect_eq(start, (uintptr_t)marked);
+	require(symbol_elf_find(&self, (uintptr_t)print_own_stack, name, sizeof(name), &start));
+	expect_str(name, "print_o"); /* cut */
+	expect(!symbol_elf_find(&self, 1, name, sizeof(name), &start));
+}
+
+TAP_CASE(file_that_is_absent_empty_or_no_program_names_nothing)
+{
+	struct symbol_module module = {0, "/nonexistent/program"};
+	char name[64];
+	uintptr_t start;
+
+	expect(!symbol_elf_find(&module, 4096, name, sizeof(name), &start));
+	module.path = "/dev/null";
+	expect(!symbol_elf_find(&module, 4096, name, sizeof(name), &start));
+	module.path = "/etc/passwd";
+	expect(!symbol_elf_find(&module, 4096, name, sizeof(name), &start));
+	module.path = "/proc";
+	expect(!symbol_elf_find(&module, 4096, name, sizeof(name), &start));
+}
+
+/* Damage the header, the section table, or cut the file: never a fault, at most no name. */
+TAP_CASE(damaged_file_does_no_harm, .timeout_s = 60)
+{
+	size_t size;
+	char *data = read_self(&size), path[64];
+	int fd = memfd_create("damaged", MFD_CLOEXEC);
+	uint64_t state = tap_seed();
+	Elf64_Ehdr header;
+	int n_found = 0;
+
+	require_ge(fd, 0);
+	memcpy(&header, data, sizeof(header));
+	require_eq(write(fd, data, size), (ssize_t)size);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	struct symbol_module module = {own_bias(), path};
+	for (int round = 0; round < 3000; round++) {
+		char name[64];
+		uintptr_t start, at = round % 2 ? header.e_shoff : 0;
+		size_t room = round % 2 ? (size_t)header.e_shnum * header.e_shentsize : sizeof(header);
+		at += tap_random(&state) % room;
+		uint64_t noise = round % 3 ? tap_random(&state) : UINT64_MAX >> tap_random(&state) % 64;
+		size_t width = (size_t)1 << tap_random(&state) % 4;
+		width = at + width <= size ? width : 1;
+		if (round % 16 == 15)
+			require(ftruncate(fd, (off_t)(tap_random(&state) % size)) == 0);
+		else
+			require_eq(pwrite(fd, &noise, width, (off_t)at), (ssize_t)width);
+		n_found += symbol_elf_find(&module, (uintptr_t)marked, name, sizeof(name), &start);
+		if (round % 16 == 15)
+			require_eq(pwrite(fd, data, size, 0), (ssize_t)size);
+		else
+			require_eq(pwrite(fd, data + at, width, (off_t)at), (ssize_t)width);
+	}
+	expect_gt(n_found, 0);
+	expect_lt(n_found, 3000);
+}
+
+/* ---- what it needs ---- */
+
+TAP_CASE(names_are_found_without_the_heap)
+{
+	if (TAP_SANITIZED)
+		tap_skip("a sanitizer has its own heap");
+	struct unwind_frame frame = {marked(), false};
+	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	struct mallinfo2 before = mallinfo2();
+	symbol_print_frame(fd, &frame);
+	struct mallinfo2 after = mallinfo2();
+	expect_eq(before.uordblks, after.uordblks);
+	expect_eq(before.hblks, after.hblks);
+	close(fd);
+}
+
+static void *here_sp, *there_sp;
+static struct unwind_frame measured;
+
+static void *resume_here(void *arg)
+{
+	(void)arg;
+	return here_sp;
+}
+
+static void *resume_there(void *arg)
+{
+	(void)arg;
+	return there_sp;
+}
+
+static void print_measured(void *arg)
+{
+	struct unwind_bounds all = {0, UINTPTR_MAX};
+
+	unwind_trace_self(&trace, all);
+	symbol_print_frame(*(int *)arg, &measured);
+	ctx_switch(&there_sp, NULL, resume_here, NULL);
+	abort();
+}
+
+/* symbol.h promises it; alternate signal stacks are sized by it. */
+TAP_CASE(stack_needed_is_below_24_kib)
+{
+	enum { SIZE = 256 << 10 };
+	if (TAP_SANITIZED)
+		tap_skip("a sanitizer makes frames larger");
+	char *stack = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	size_t untouched = 0;
+
+	require(stack != MAP_FAILED);
+	memset(stack, 0xa5, SIZE);
+	measured = (struct unwind_frame){marked(), false};
+	there_sp = ctx_make(stack + SIZE, print_measured, &fd);
+	ctx_switch(&here_sp, NULL, resume_there, NULL);
+	while (untouched < SIZE && (unsigned char)stack[untouched] == 0xa5)
+		untouched++;
+	printf("# %zu bytes of stack\n", SIZE - untouched);
+	expect_lt(SIZE - untouched, 24 << 10);
+	close(fd);
+}
+
+TAP_MAIN
