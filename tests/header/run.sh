@@ -167,7 +167,8 @@ for cc in gcc clang g++ clang++; do
 		for level in -O0 -O2; do
 			echo 'int main(void) { return 0; }' >empty.c
 			if $cc -x c -fsanitize=$san empty.c -x none -o empty >/dev/null 2>&1; then
-				runs "go(), $cc $level -fsanitize=$san" "" $base $level -fsanitize=$san
+				runs "go(), $cc $level -fsanitize=$san" "" $base $level \
+					-fsanitize=$san -fno-sanitize-recover=all
 			else
 				skip "go(), $cc $level -fsanitize=$san" "no such sanitizer here"
 			fi
