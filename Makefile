@@ -56,7 +56,7 @@ native := $(if $(CROSS_COMPILE),,y)
 variant := $(if $(DEBUG),debug,release)$(if $(SAN),-$(SAN))$(if $(native),,-$(ARCH))$(cc_suffix)
 B := build/$(variant)
 
-VERSION := 0.1.0
+VERSION := $(shell sed -n 's/^.define GORO_VERSION "\(.*\)"$$/\1/p' include/goro.h)
 PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
@@ -191,51 +191,159 @@ publish: lib
 
 # --- programs: tests, examples, benchmarks ----------------------------------------------------------
 
-# tests/harness/run.c runs the others; the rest of that folder, if any, is linked with every test.
-harness_objects := $(patsubst %.c,$(B)/%.o,$(filter-out tests/harness/run.c,$(wildcard tests/harness/*.c)))
-$(harness_objects): $(B)/%.o: %.c $(CONFIG)
-	$(call say,CC)
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(program_flags) -D_GNU_SOURCE -MMD -MP -c $< -o $@
-
 HOSTCC ?= cc
 build/run: tests/harness/run.c
 	$(call say,CC)
 	@mkdir -p $(@D)
-	$(Q)$(HOSTCC) -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Itests/harness -pthread $< -o $@
+	$(Q)$(HOSTCC) -std=gnu11 -O2 -g -Wall -Wextra -Itests/harness -pthread $< -o $@
 
 programs_of = $(patsubst %.c,$(B)/%,$(wildcard tests/$(1)/*.c))
+program_suites := unit fault conform errors stress
 white_programs := $(call programs_of,unit) $(call programs_of,fault)
 black_programs := $(foreach s,conform errors stress,$(call programs_of,$(s)))
 examples := $(patsubst %.c,$(B)/%,$(wildcard examples/*.c))
 benches := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
 
-$(white_programs): $(B)/%: %.c $(B)/libgoro_test.a $(harness_objects) $(CONFIG)
+# White-box tests see the library's inside; the others are programs like a user's.
+$(white_programs): $(B)/%: %.c $(B)/libgoro_test.a $(CONFIG)
 	$(call say,CC)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(white_flags) $(LDFLAGS) -MMD -MP $< $(harness_objects) $(B)/libgoro_test.a \
-		$(backtrace_lib) -o $@
+	$(Q)$(CC) $(CFLAGS) $(white_flags) $(LDFLAGS) -MMD -MP $< $(B)/libgoro_test.a $(backtrace_lib) -o $@
 
-$(black_programs): $(B)/%: %.c $(B)/libgoro.a $(harness_objects) $(CONFIG)
+$(black_programs): $(B)/%: %.c $(B)/libgoro.a $(CONFIG)
 	$(call say,CC)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(program_flags) $(LDFLAGS) -MMD -MP $< $(harness_objects) $(B)/libgoro.a -o $@
+	$(Q)$(CC) $(CFLAGS) $(program_flags) $(LDFLAGS) -MMD -MP $< $(B)/libgoro.a -o $@
 
 $(examples) $(benches): $(B)/%: %.c $(B)/libgoro.a $(CONFIG)
 	$(call say,CC)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(common) -Iinclude $(LDFLAGS) -MMD -MP $< $(B)/libgoro.a -o $@
 
-.PHONY: examples white $(addprefix build-,unit fault conform errors stress bench)
+.PHONY: examples white benches demo bench
 examples: $(examples)
+benches: $(benches)
 white: $(B)/libgoro_test.a
-build-bench: $(benches)
-$(addprefix build-,unit fault conform errors stress): build-%: build/run
-build-unit: $(call programs_of,unit)
-build-fault: $(call programs_of,fault)
-build-conform: $(call programs_of,conform)
-build-errors: $(call programs_of,errors)
-build-stress: $(call programs_of,stress)
+
+demo: publish examples
+	@tools/demo $(B)/examples
+
+bench: benches
+	@B=$(B) bench/run.sh
+
+# --- test suites ------------------------------------------------------------------------------------
+
+# exec-SUITE builds and runs the programs of one suite in the variant that this make was asked for;
+# run-SUITE chooses the variant. WRAP is a command that runs a program (qemu, valgrind): the runner is
+# then given scripts that call it. TAP_SELF tells a test how to start itself again.
+RUNFLAGS ?=
+WRAP ?=
+wrapped := $(B)/wrapped-$(notdir $(firstword $(WRAP)))
+wrap_one = mkdir -p $(dir $(wrapped)/$(1)) && \
+	printf '\#!/bin/sh\nTAP_SELF="$$0" exec %s %s "$$@"\n' '$(WRAP)' '$(CURDIR)/$(1)' >$(wrapped)/$(1) && \
+	chmod +x $(wrapped)/$(1)
+
+.PHONY: $(addprefix exec-,$(program_suites))
+$(foreach s,$(program_suites),$(eval exec-$(s): $(call programs_of,$(s)) build/run))
+$(addprefix exec-,$(program_suites)): exec-%:
+	$(if $(call programs_of,$*),,@echo "there is no program in tests/$*"; exit 1)
+	$(if $(WRAP),@$(foreach p,$(call programs_of,$*),$(call wrap_one,$(p)) &&) true)
+	@$(sanitizer_env) build/run $(RUNFLAGS) $(addprefix $(if $(WRAP),$(wrapped)/),$(call programs_of,$*))
+
+sanitizer_env := $(if $(filter thread,$(SAN)),TSAN_OPTIONS="$${TSAN_OPTIONS:-halt_on_error=1}") \
+	$(if $(filter address,$(SAN)),UBSAN_OPTIONS="$${UBSAN_OPTIONS:-print_stacktrace=1}")
+
+# The suites that are scripts find the variant in the environment.
+script_env = B=$(B) CC='$(CC)' CXX='$(CXX)' LIB=$(B)/libgoro.a
+.PHONY: exec-header exec-abi exec-cmd exec-examples exec-amalgamation
+exec-header: lib
+	@$(script_env) tests/header/run.sh $(CURDIR)/$(B)/libgoro.a
+exec-abi: lib
+	@$(script_env) tests/abi/run.sh
+exec-cmd: lib
+	@$(script_env) tests/cmd/run.sh
+exec-examples: lib examples
+	@$(script_env) tests/examples/run.sh $(B)/examples
+exec-amalgamation: amalgamation
+	@$(script_env) tools/amalgamate-test
+
+jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+variant_make = +@$(MAKE) --no-print-directory $(jobs)
+release := DEBUG= SAN=
+debug := DEBUG=1 SAN=
+tsan := DEBUG= SAN=thread
+asan := DEBUG=1 SAN=address
+clang := CC=clang CXX=clang++
+arm64_prefix ?= aarch64-linux-gnu-
+arm64 := ARCH=arm64 CROSS_COMPILE=$(arm64_prefix) CC=$(arm64_prefix)gcc CXX=$(arm64_prefix)g++ \
+	LD=$(arm64_prefix)ld AR=$(arm64_prefix)ar OBJCOPY=$(arm64_prefix)objcopy
+QEMU ?= qemu-aarch64 -L /usr/aarch64-linux-gnu
+VALGRIND ?= valgrind -q --error-exitcode=99 --leak-check=no --fair-sched=try
+
+run-header:;		$(variant_make) exec-header $(release)
+run-abi:;		$(variant_make) exec-abi $(release)
+run-cmd:;		$(variant_make) exec-cmd $(release)
+run-examples:;		$(variant_make) exec-examples $(release)
+run-unit:;		$(variant_make) exec-unit $(debug)
+run-conform:;		$(variant_make) exec-conform $(release)
+run-errors:;		$(variant_make) exec-errors $(release)
+run-stress:;		$(variant_make) exec-stress $(release) RUNFLAGS='-s 5 $(RUNFLAGS)'
+run-stress-tsan:;	$(variant_make) exec-stress $(tsan) RUNFLAGS='-t 10 -s 5 $(RUNFLAGS)'
+run-stress-asan:;	$(variant_make) exec-stress $(asan) RUNFLAGS='-t 10 -s 5 $(RUNFLAGS)'
+run-fault:;		$(variant_make) exec-fault $(asan) RUNFLAGS='-t 4 $(RUNFLAGS)'
+run-model:;		+@$(MAKE) --no-print-directory $(jobs) -C tests/model check OUT=$(CURDIR)/build/model
+
+# What make check adds.
+
+run-examples-clang:;	$(variant_make) exec-examples $(release) $(clang)
+run-unit-clang:;	$(variant_make) exec-unit $(debug) $(clang)
+run-conform-clang:;	$(variant_make) exec-conform $(release) $(clang)
+run-conform-debug:;	$(variant_make) exec-conform $(debug) RUNFLAGS='-t 3 $(RUNFLAGS)'
+run-errors-clang:;	$(variant_make) exec-errors $(debug) $(clang)
+run-stress-debug:;	$(variant_make) exec-stress $(debug) RUNFLAGS='-t 3 -s 10 $(RUNFLAGS)'
+run-stress-tsan-clang:;	$(variant_make) exec-stress $(tsan) $(clang) RUNFLAGS='-t 10 -s 10 $(RUNFLAGS)'
+run-unit-memcheck:;	$(variant_make) exec-unit $(debug) WRAP='$(VALGRIND)' RUNFLAGS='-t 20 $(RUNFLAGS)'
+run-unit-arm64:;	$(variant_make) exec-unit $(debug) $(arm64) WRAP='$(QEMU)' RUNFLAGS='-t 10 $(RUNFLAGS)'
+run-conform-arm64:;	$(variant_make) exec-conform $(release) $(arm64) WRAP='$(QEMU)' \
+				RUNFLAGS='-t 10 $(RUNFLAGS)'
+run-amalgamation:;	$(variant_make) exec-amalgamation $(release)
+run-tidy:;		@tools/tidy
+run-floors:;		@tools/floors src
+run-orders:;		@tools/orders src
+run-tools:;		@tools/selftest
+# Every variant, each source alone and all at once, without a warning.
+run-warnings:
+	@number=0; status=0; \
+	for variant in "$(release)" "$(debug)" "$(tsan)" "$(asan)" \
+		$(if $(shell command -v clang),"$(release) $(clang)" "$(debug) $(clang)"); do \
+		number=$$((number + 1)); \
+		if $(MAKE) --no-print-directory $(jobs) lib white examples benches WERROR=1 $$variant; then \
+			echo "ok $$number - no warning with $$variant"; \
+		else \
+			echo "not ok $$number - no warning with $$variant"; status=1; \
+		fi; \
+	done; exit $$status
+
+fast_suites := tools floors header abi cmd examples unit model errors conform fault stress \
+	stress-tsan stress-asan
+slow_suites := tidy:python3 orders warnings amalgamation examples-clang:clang \
+	unit-clang:clang errors-clang:clang conform-clang:clang conform-debug stress-debug \
+	stress-tsan-clang:clang unit-memcheck:valgrind \
+	unit-arm64:$(arm64_prefix)gcc,qemu-aarch64 conform-arm64:$(arm64_prefix)gcc,qemu-aarch64
+
+.PHONY: test check deps
+test:
+	+@MAKE='$(MAKE)' V='$(V)' tools/suites build/logs $(fast_suites)
+
+# The same with the slow cases (-a), and everything else.
+check:
+	+@MAKE='$(MAKE) RUNFLAGS=-a' V='$(V)' tools/suites build/logs-check $(fast_suites) $(slow_suites)
+
+# Debian's names of what make check calls.
+packages := gcc g++ libc6-dev make binutils clang valgrind gdb python3 pkg-config util-linux bsdutils \
+	qemu-user gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross
+deps:
+	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(packages)
 
 # --- installation -----------------------------------------------------------------------------------
 

@@ -546,10 +546,10 @@ case_a_full_disk_is_not_success() {
 
 # --- version, env ---
 
-case_version_is_that_of_the_makefile() {
+case_version_is_that_of_the_header() {
 	t "$GORO" version
 	want_status 0 || return 1
-	want_same "$(cut -d' ' -f1,2 out)" "goro $(sed -n 's/^VERSION := //p' "$top/Makefile")"
+	want_same "$(cut -d' ' -f1,2 out)" "goro $(sed -n 's/^.define GORO_VERSION "\(.*\)"$/\1/p' "$top/include/goro.h")"
 }
 
 case_env_says_what_the_system_says() {
