@@ -295,9 +295,15 @@ static void makes_channel(void *arg)
 GORO_CASE(absurd_sizes_panic, .id = "CHN-02")
 {
 	struct size_pair absurd[] = {
-		{4, SIZE_MAX},     {4, SIZE_MAX / 4},    {SIZE_MAX, 1},
-		{8, SIZE_MAX / 8 + 1}, {SIZE_MAX / 2, 3}, {16, (size_t)1 << 60},
-		{(size_t)1 << 32, (size_t)1 << 32}, {1, (size_t)-1}, {1, (size_t)-5},
+		{4, SIZE_MAX},
+		{4, SIZE_MAX / 4},
+		{SIZE_MAX, 1},
+		{8, SIZE_MAX / 8 + 1},
+		{SIZE_MAX / 2, 3},
+		{16, (size_t)1 << 60},
+		{(size_t)1 << 32, (size_t)1 << 32},
+		{1, (size_t)-1},
+		{1, (size_t)-5},
 	};
 	for (size_t i = 0; i < sizeof(absurd) / sizeof(absurd[0]); i++) {
 		struct caught caught = panic_of(makes_channel, &absurd[i]);

@@ -37,7 +37,8 @@ static void reads_after_receive(void *arg)
 GORO_CASE(writes_before_a_send_are_seen_after_the_receive, .id = "CHN-11", .is_race = true)
 {
 	for (size_t capacity = 0; capacity < 2; capacity++) {
-		struct ordering o = {.c = goro_chan_make(0, capacity), .back = goro_chan_make(0, 0)};
+		struct ordering o = {.c = goro_chan_make(0, capacity),
+				     .back = goro_chan_make(0, 0)};
 		goro_spawn(reads_after_receive, &o);
 		for (uint64_t i = 1; i <= ROUNDS / 4; i++) {
 			o.words = (struct plain_words){i, ~i};
@@ -249,8 +250,8 @@ static void exchange_sized(size_t size, size_t capacity, bool sender_first)
 
 GORO_CASE(elements_of_every_size_arrive_whole_and_nothing_beside_them_is_written, .id = "CHN-12")
 {
-	static const size_t sizes[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 24, 31, 32, 33,
-				       63, 64, 65, 128, 1023, 1024, 4096, 65535};
+	static const size_t sizes[] = {0,  1,  2,  3,  4,  5,  7,  8,	9,    12,   15,	  16,	17,
+				       24, 31, 32, 33, 63, 64, 65, 128, 1023, 1024, 4096, 65535};
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
 		for (size_t capacity = 0; capacity <= 3; capacity++) {
 			exchange_sized(sizes[i], capacity, false);

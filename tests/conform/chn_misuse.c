@@ -116,7 +116,8 @@ GORO_CASE(close_makes_blocked_senders_panic, .id = "CHN-08", .is_race = true)
 		for (int i = 0; i < capacity; i++)
 			goro_chan_send(c, &i);
 		for (int i = 0; i < 3; i++) {
-			blocked[i] = (struct blocked_sender){.c = c, .done = done, .send = blocking[i]};
+			blocked[i] =
+				(struct blocked_sender){.c = c, .done = done, .send = blocking[i]};
 			goro_spawn(sends_and_catches, &blocked[i]);
 			wait_for(load(&blocked[i].id) != 0);
 			wait_until_parked(blocked[i].id, "chan send");

@@ -3,8 +3,8 @@
  *
  *   last goroutine parks -> "all goroutines are asleep" | goro_dump, SIGQUIT -> every goroutine
  *
- * DIA-01's rows of select and the synchronisation objects belong to those; so does the goroutine
- * that comes back from an announced system call. DIA-07's goroutine in accept belongs to the poller.
+ * DIA-01's rows of select and the synchronisation objects belong to those, DIA-07's goroutine in
+ * accept to the poller.
  *
  * Go: testprog/deadlock.go; crash_unix_test.go: TestCrashDumpsAllThreads.
  */
@@ -510,7 +510,8 @@ static void answers(goro_chan *c, goro_chan *back)
 		goro_chan_send(back, NULL);
 }
 
-GORO_CASE(short_sleeps_with_a_partner_use_little_cpu, .id = "DIA-07", .procs = "1,2,8", .is_alone = true)
+GORO_CASE(short_sleeps_with_a_partner_use_little_cpu, .id = "DIA-07", .procs = "1,2,8",
+	  .is_alone = true)
 {
 	goro_chan *c = goro_chan_make(0, 0), *back = goro_chan_make(0, 0);
 	int64_t share = INT64_MAX, allowed = GORO_MS(100);

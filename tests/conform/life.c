@@ -250,9 +250,12 @@ TAP_CASE(environment_sets_the_number, .id = "SCH-14", .procs = "-")
 
 TAP_CASE(nonsense_in_the_environment_means_the_default, .id = "SCH-14", .procs = "-")
 {
-	static const char *const nonsense[] = {"GORO_MAXPROCS=0",    "GORO_MAXPROCS=-1",
-					       "GORO_MAXPROCS=abc",  "GORO_MAXPROCS=",
-					       "GORO_MAXPROCS=3abc", "GORO_MAXPROCS= ",
+	static const char *const nonsense[] = {"GORO_MAXPROCS=0",
+					       "GORO_MAXPROCS=-1",
+					       "GORO_MAXPROCS=abc",
+					       "GORO_MAXPROCS=",
+					       "GORO_MAXPROCS=3abc",
+					       "GORO_MAXPROCS= ",
 					       "GORO_MAXPROCS=-99999999999999999999"};
 	for (int i = 0; i < 7; i++)
 		expect_procs("says_maxprocs", nonsense[i], "GOMAXPROCS", default_procs());

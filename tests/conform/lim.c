@@ -150,7 +150,8 @@ static struct parking park_many(int n)
 	p.wake_ns = tap_now() - start;
 	goro_chan_unref(c);
 	printf("# %d parked: %" PRId64 " bytes each, %" PRId64 " ns each to make, %" PRId64
-	       " ns each to wake\n", n, p.bytes_each, p.spawn_ns / n, p.wake_ns / n);
+	       " ns each to wake\n",
+	       n, p.bytes_each, p.spawn_ns / n, p.wake_ns / n);
 	return p;
 }
 

@@ -65,8 +65,10 @@ static void rotate(int n, int rounds)
 	int left = n;
 	goro_chan *done = goro_chan_make(0, 1);
 	for (int i = 0; i < n; i++) {
-		rotations[i] = (struct rotation){
-			.letter = {(char)('A' + i), '\0'}, .rounds = rounds, .left = &left, .done = done};
+		rotations[i] = (struct rotation){.letter = {(char)('A' + i), '\0'},
+						 .rounds = rounds,
+						 .left = &left,
+						 .done = done};
 		goro_spawn(notes_and_yields, &rotations[i]);
 	}
 	goro_chan_recv(done, NULL);
@@ -178,7 +180,8 @@ static void start_pair(struct pair *p, int increments)
 }
 
 /* Without slice inheritance the hogs get a thousand times as much. */
-GORO_CASE(hog_pair_and_light_pair_share_the_processor, .id = "SCH-05", .procs = "1", .is_alone = true)
+GORO_CASE(hog_pair_and_light_pair_share_the_processor, .id = "SCH-05", .procs = "1",
+	  .is_alone = true)
 {
 	struct pair hogs, lights;
 	uint64_t ratio = UINT64_MAX;
@@ -270,9 +273,9 @@ GORO_CASE(yield_loops_do_not_starve_timers, .id = "SCH-07", .is_alone = true)
 		/* With more Ps than CPUs it is the kernel that shares. */
 		is_fair = least_of_100(y) >= 80 ||
 			  goro_maxprocs(0) > (int)sysconf(_SC_NPROCESSORS_ONLN);
-		printf("# naps of %" PRId64 " us took up to %" PRId64 " us, loops %" PRIu64 " %" PRIu64
-		       " %" PRIu64 "\n", n.each_ns / 1000, n.longest_ns / 1000, y[0].count,
-		       y[1].count, y[2].count);
+		printf("# naps of %" PRId64 " us took up to %" PRId64 " us, loops %" PRIu64
+		       " %" PRIu64 " %" PRIu64 "\n",
+		       n.each_ns / 1000, n.longest_ns / 1000, y[0].count, y[1].count, y[2].count);
 		n.each_ns *= 2;
 	}
 	expect(is_in_time);

@@ -83,7 +83,8 @@ static void run_locked(bool is_main)
 	expect_eq(l.n_children, 50);
 }
 
-GORO_CASE(locked_goroutine_stays_on_its_thread_and_nobody_else_comes, .id = "SYS-05", .is_race = true)
+GORO_CASE(locked_goroutine_stays_on_its_thread_and_nobody_else_comes, .id = "SYS-05",
+	  .is_race = true)
 {
 	run_locked(false);
 }
@@ -328,7 +329,8 @@ static void *thread_parks(void *arg)
 GORO_CASE(parked_plain_thread_is_woken_by_each_operation)
 {
 	for (int round = 0; round < 20; round++) {
-		struct from_threads f = {.c = goro_chan_of(int, 0), .back = goro_chan_of(int, 0),
+		struct from_threads f = {.c = goro_chan_of(int, 0),
+					 .back = goro_chan_of(int, 0),
 					 .done = goro_chan_make(0, 1)};
 		pthread_t thread;
 		start_threads(&thread, 1, thread_parks, &f);
@@ -431,7 +433,8 @@ GORO_CASE(spawn_of_a_plain_thread_wakes_an_idle_runtime)
 GORO_CASE(threads_and_goroutines_are_served_in_one_order)
 {
 	for (int round = 0; round < 20; round++) {
-		struct from_threads f = {.c = goro_chan_of(int, 0), .back = goro_chan_of(int, 1),
+		struct from_threads f = {.c = goro_chan_of(int, 0),
+					 .back = goro_chan_of(int, 1),
 					 .done = goro_chan_make(0, 1)};
 		struct role first = {.c = f.c}, third = {.c = f.c};
 		pthread_t thread;

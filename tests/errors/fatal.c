@@ -72,7 +72,8 @@ static void limit_threads(int n)
 {
 	struct rlimit limit = {(rlim_t)n, (rlim_t)n};
 	/* Root is not bound by the limit, so become an odd user who runs nothing else. */
-	if (geteuid() == 0 && (setgroups(0, NULL) != 0 || setgid(64999) != 0 || setuid(64999) != 0)) {
+	if (geteuid() == 0 &&
+	    (setgroups(0, NULL) != 0 || setgid(64999) != 0 || setuid(64999) != 0)) {
 		printf("skip");
 		exit(0);
 	}
@@ -377,10 +378,12 @@ GORO_CHILD(says_that_it_runs)
 TAP_CASE(odd_environments_run_or_say_why_not, .procs = "-")
 {
 	static const char *const odd[] = {
-		"GORO_MAXPROCS=100000", "GORO_MAXPROCS=99999999999999999999", "GORO_MAXPROCS=0x10",
-		"GORO_MAXPROCS=1e3",    "GORO_MAXPROCS=3 ",                   "GORO_MAXPROCS=+2",
-		"GORO_STACKGUARD=none", "GORO_STACKGUARD=",                   "GORODEBUG=nonsense=1,,=",
-		"GORODEBUG=schedtrace=abc", "GORODEBUG=schedtrace=-5",
+		"GORO_MAXPROCS=100000",	   "GORO_MAXPROCS=99999999999999999999",
+		"GORO_MAXPROCS=0x10",	   "GORO_MAXPROCS=1e3",
+		"GORO_MAXPROCS=3 ",	   "GORO_MAXPROCS=+2",
+		"GORO_STACKGUARD=none",	   "GORO_STACKGUARD=",
+		"GORODEBUG=nonsense=1,,=", "GORODEBUG=schedtrace=abc",
+		"GORODEBUG=schedtrace=-5",
 	};
 	struct tap_child c;
 	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
@@ -404,10 +407,11 @@ static void formats(void *n)
 
 GORO_CASE(odd_stack_sizes_work_or_are_einval, .procs = "1,4")
 {
-	static const size_t good[] = {0, 1, 100, 4095, 4096, 4097, 16 << 10, (16 << 10) + 1, 65536,
-				      100001, 1 << 20, (1 << 20) + 1, 64 << 20, 1 << 30};
+	static const size_t good[] = {
+		0,     1,      100,	4095,	       4096,	 4097,	 16 << 10, (16 << 10) + 1,
+		65536, 100001, 1 << 20, (1 << 20) + 1, 64 << 20, 1 << 30};
 	static const size_t bad[] = {((size_t)1 << 30) + 1, (size_t)1 << 40, SIZE_MAX / 2, SIZE_MAX,
-				     SIZE_MAX - 4095, SIZE_MAX - 4096};
+				     SIZE_MAX - 4095,	    SIZE_MAX - 4096};
 	int n = 0;
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		struct goro_attr attr = {.stack_size = good[i]};

@@ -20,23 +20,23 @@
 #include <sys/syscall.h>
 
 /* A registered case whose body runs as the main goroutine. */
-#define GORO_BODY_(name_, ...)                                                                \
-	static void name_(void);                                                              \
-	static int name_##_main(void *unused)                                                 \
-	{                                                                                     \
-		(void)unused;                                                                 \
-		name_();                                                                      \
-		return 0;                                                                     \
-	}                                                                                     \
-	static void name_##_run(void)                                                         \
-	{                                                                                     \
-		expect_eq(goro_run(name_##_main, NULL), 0);                                   \
-	}                                                                                     \
-	TAP_REGISTER(name_, name_##_run, __VA_ARGS__)                                         \
+#define GORO_BODY_(name_, ...)                              \
+	static void name_(void);                            \
+	static int name_##_main(void *unused)               \
+	{                                                   \
+		(void)unused;                               \
+		name_();                                    \
+		return 0;                                   \
+	}                                                   \
+	static void name_##_run(void)                       \
+	{                                                   \
+		expect_eq(goro_run(name_##_main, NULL), 0); \
+	}                                                   \
+	TAP_REGISTER(name_, name_##_run, __VA_ARGS__)       \
 	static void name_(void)
 
 #define GORO_CASE(name_, ...) GORO_BODY_(name_, __VA_ARGS__)
-#define GORO_CHILD(name_) GORO_BODY_(name_, .is_child = true)
+#define GORO_CHILD(name_)     GORO_BODY_(name_, .is_child = true)
 
 enum { STATE_MAX = 96, PATIENCE_S = 20 };
 
@@ -63,19 +63,19 @@ TAP_UNUSED static void wait_failed(const char *where, const char *what)
 	tap_stop();
 }
 
-#define wait_for(condition)                                                                   \
-	do {                                                                                  \
-		int64_t wait_end = tap_now() + GORO_SEC(PATIENCE_S) * TAP_SLOWER;             \
-		for (int wait_n = 0; !(condition); wait_n++) {                                \
-			wait_round(wait_n);                                                   \
-			if (wait_n % 64 == 63 && tap_now() > wait_end)                        \
-				wait_failed(TAP_WHERE, #condition);                           \
-		}                                                                             \
+#define wait_for(condition)                                                       \
+	do {                                                                      \
+		int64_t wait_end = tap_now() + GORO_SEC(PATIENCE_S) * TAP_SLOWER; \
+		for (int wait_n = 0; !(condition); wait_n++) {                    \
+			wait_round(wait_n);                                       \
+			if (wait_n % 64 == 63 && tap_now() > wait_end)            \
+				wait_failed(TAP_WHERE, #condition);               \
+		}                                                                 \
 	} while (0)
 
-#define load(p) __atomic_load_n(p, __ATOMIC_SEQ_CST)
+#define load(p)	    __atomic_load_n(p, __ATOMIC_SEQ_CST)
 #define store(p, v) __atomic_store_n(p, v, __ATOMIC_SEQ_CST)
-#define add(p, v) __atomic_add_fetch(p, v, __ATOMIC_SEQ_CST)
+#define add(p, v)   __atomic_add_fetch(p, v, __ATOMIC_SEQ_CST)
 
 /* ---- dumps ---- */
 
@@ -108,11 +108,12 @@ TAP_UNUSED static const char *dump_next(const char *text, uint64_t *id, char sta
 	return NULL;
 }
 
-/* "chan receive" fits "chan receive, 2 minutes, locked to thread", not "chan receive (nil chan)". */
+/* "chan receive" fits "chan receive, 2 minutes", and not "chan receive (nil chan)". */
 TAP_UNUSED static bool state_fits(const char *state, const char *reason)
 {
 	size_t length = strlen(reason);
-	return strncmp(state, reason, length) == 0 && (state[length] == '\0' || state[length] == ',');
+	return strncmp(state, reason, length) == 0 &&
+	       (state[length] == '\0' || state[length] == ',');
 }
 
 /* The state of a goroutine in a dump; false when it is not there. */
@@ -154,7 +155,7 @@ TAP_UNUSED static int parked_count(const char *reason)
 	return n;
 }
 
-#define wait_until_parked(id, reason) wait_for(is_parked((id), (reason)))
+#define wait_until_parked(id, reason)  wait_for(is_parked((id), (reason)))
 #define wait_until_n_parked(n, reason) wait_for(parked_count(reason) == (n))
 
 /* Whether a plain thread of this process sleeps in the kernel. */
@@ -182,7 +183,7 @@ TAP_UNUSED static int thread_count(void)
 /* Says where it is by its number, so that a test can wait until it is parked. */
 struct role {
 	goro_chan *c, *done;
-	uint64_t id;      /* 0 until it runs */
+	uint64_t id; /* 0 until it runs */
 	int value;
 	bool ok;
 };

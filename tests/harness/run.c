@@ -16,7 +16,7 @@
  * A program that knows no --list (a script, a plain program) is one case, run once; -1 says so of
  * all programs after it. -a takes the slow cases too. -s is how long stress programs go on
  * (TAP_SECONDS). GORO_SEED in the environment is passed on, else one is drawn and printed.
- * Needs nothing but the C library. Go: cmd/dist test, with subprocesses as in runtime/crash_test.go.
+ * Needs nothing but the C library. Go: cmd/dist test, and the subprocesses of crash_test.go.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -37,12 +37,12 @@ enum { QUIT_GRACE_S = 3, SKIPPED = 77, JOBS_MAX = 256, SHOWN_BYTES = 48 * 1024 }
 enum { DEFAULT_TIMEOUT_S = 60, PS_MAX = 16, PS_AT_PINNED = 4 };
 
 struct job {
-	char *program, *name;   /* name is "" when the program is one case */
-	int ps;                 /* 0: the default */
+	char *program, *name; /* name is "" when the program is one case */
+	int ps;		      /* 0: the default */
 	int timeout_s;
 	bool is_alone, is_pinned;
 	pid_t pid;
-	int output;             /* a memfd */
+	int output; /* a memfd */
 	int64_t start_ns, deadline_ns;
 	bool is_quit, is_killed;
 };
@@ -81,7 +81,9 @@ static void add_job(const struct job *j)
 static void add_case(const char *program, const char *name, int timeout_s, const char *procs,
 		     const char *flags)
 {
-	struct job j = {.program = strdup(program), .name = strdup(name), .timeout_s = timeout_s,
+	struct job j = {.program = strdup(program),
+			.name = strdup(name),
+			.timeout_s = timeout_s,
 			.is_alone = strstr(flags, "alone,") != NULL};
 	if (strstr(flags, "slow,") != NULL && !with_slow) {
 		n_slow_left++;
@@ -128,7 +130,8 @@ static bool list_cases(const char *program)
 	if (f == NULL)
 		die("fdopen");
 	while (fgets(line, sizeof(line), f) != NULL)
-		if (sscanf(line, "%255s %63s %d %63s %63s", name, id, &timeout_s, procs, flags) == 5) {
+		if (sscanf(line, "%255s %63s %d %63s %63s", name, id, &timeout_s, procs, flags) ==
+		    5) {
 			add_case(program, name, timeout_s, procs, flags);
 			n_cases++;
 		}
@@ -142,7 +145,8 @@ static void add_program(const char *program, bool is_single)
 	size_t length = strlen(program);
 	is_single = is_single || (length > 3 && strcmp(program + length - 3, ".sh") == 0);
 	if (is_single || !list_cases(program)) {
-		struct job j = {.program = strdup(program), .name = strdup(""),
+		struct job j = {.program = strdup(program),
+				.name = strdup(""),
 				.timeout_s = DEFAULT_TIMEOUT_S};
 		add_job(&j);
 	}
@@ -178,6 +182,7 @@ static void exec_job(const struct job *j, const sigset_t *mask)
 	} else if (j->name[0] != '\0') {
 		unsetenv("GORO_MAXPROCS");
 	}
+	setenv("TAP_SELF", j->program, 1);
 	if (j->is_pinned)
 		pin_to_first_cpu();
 	execl(j->program, j->program, j->name[0] != '\0' ? j->name : (char *)NULL, (char *)NULL);
@@ -200,7 +205,8 @@ static void start_job(struct job *j, const sigset_t *mask)
 	setpgid(j->pid, j->pid);
 	j->start_ns = now_ns();
 	const char *seconds = getenv("TAP_SECONDS");
-	int64_t timeout_s = (int64_t)j->timeout_s * time_scale + (seconds != NULL ? atoi(seconds) : 0);
+	int64_t timeout_s =
+		(int64_t)j->timeout_s * time_scale + (seconds != NULL ? atoi(seconds) : 0);
 	j->deadline_ns = j->start_ns + timeout_s * 1000000000;
 }
 

@@ -57,19 +57,20 @@ enum { TAP_SKIPPED = 77, TAP_TIMEOUT_S = 30, TAP_SHOWN_FAILURES = 20, TAP_TEXT_M
 #define TAP_SLOWER 10
 #else
 #define TAP_SANITIZED 0
-#define TAP_SLOWER 1
+#define TAP_SLOWER    1
 #endif
 
 struct tap_case {
 	const char *name;
 	void (*fn)(void);
-	const char *id;        /* of the list of cases, or NULL */
-	const char *procs;     /* "1,2": at these Ps; "2+": at two and more; "-": once, at the default */
-	int timeout_s;         /* 0: TAP_TIMEOUT_S */
-	bool is_alone;         /* measures time or takes much memory: nothing else beside it */
-	bool is_slow;          /* only in `make check` */
-	bool is_race;          /* also on a single CPU */
-	bool is_child;         /* runs by --child only */
+	const char *id; /* of the list of cases, or NULL */
+	const char
+		*procs; /* "1,2": at these Ps; "2+": at two and more; "-": once, at the default */
+	int timeout_s;	/* 0: TAP_TIMEOUT_S */
+	bool is_alone;	/* measures time or takes much memory: nothing else beside it */
+	bool is_slow;	/* only in `make check` */
+	bool is_race;	/* also on a single CPU */
+	bool is_child;	/* runs by --child only */
 	struct tap_case *next;
 };
 
@@ -78,17 +79,17 @@ TAP_UNUSED static struct tap_case **tap_last = &tap_first;
 TAP_UNUSED static int tap_failures;
 TAP_UNUSED static int tap_seconds;
 
-#define TAP_REGISTER(name_, fn_, ...)                                                         \
-	static struct tap_case tap_of_##name_ = {.name = #name_, .fn = (fn_), __VA_ARGS__};   \
-	__attribute__((constructor)) static void tap_register_##name_(void)                   \
-	{                                                                                     \
-		*tap_last = &tap_of_##name_;                                                  \
-		tap_last = &tap_of_##name_.next;                                              \
+#define TAP_REGISTER(name_, fn_, ...)                                                       \
+	static struct tap_case tap_of_##name_ = {.name = #name_, .fn = (fn_), __VA_ARGS__}; \
+	__attribute__((constructor)) static void tap_register_##name_(void)                 \
+	{                                                                                   \
+		*tap_last = &tap_of_##name_;                                                \
+		tap_last = &tap_of_##name_.next;                                            \
 	}
 
-#define TAP_CASE(name_, ...)                                                                  \
-	static void name_(void);                                                              \
-	TAP_REGISTER(name_, name_, __VA_ARGS__)                                               \
+#define TAP_CASE(name_, ...)                    \
+	static void name_(void);                \
+	TAP_REGISTER(name_, name_, __VA_ARGS__) \
 	static void name_(void)
 
 #define TAP_CHILD(name_) TAP_CASE(name_, .is_child = true)
@@ -132,7 +133,8 @@ TAP_UNUSED static const char *tap_number(__int128 value, char text[32])
 	return text;
 }
 
-TAP_UNUSED static void tap_fail_compare(const char *where, const char *claim, __int128 a, __int128 b)
+TAP_UNUSED static void tap_fail_compare(const char *where, const char *claim, __int128 a,
+					__int128 b)
 {
 	char text_a[32], text_b[32];
 	if (tap_is_shown())
@@ -141,63 +143,63 @@ TAP_UNUSED static void tap_fail_compare(const char *where, const char *claim, __
 }
 
 #define TAP_LINE_(line) #line
-#define TAP_LINE(line) TAP_LINE_(line)
-#define TAP_WHERE __FILE__ ":" TAP_LINE(__LINE__)
+#define TAP_LINE(line)	TAP_LINE_(line)
+#define TAP_WHERE	__FILE__ ":" TAP_LINE(__LINE__)
 
-#define tap_compare(a, op, b, otherwise)                                                      \
-	do {                                                                                  \
-		__int128 tap_a = (a), tap_b = (b);                                            \
-		if (!(tap_a op tap_b)) {                                                      \
-			tap_fail_compare(TAP_WHERE, #a " " #op " " #b, tap_a, tap_b);         \
-			otherwise;                                                            \
-		}                                                                             \
+#define tap_compare(a, op, b, otherwise)                                              \
+	do {                                                                          \
+		__int128 tap_a = (a), tap_b = (b);                                    \
+		if (!(tap_a op tap_b)) {                                              \
+			tap_fail_compare(TAP_WHERE, #a " " #op " " #b, tap_a, tap_b); \
+			otherwise;                                                    \
+		}                                                                     \
 	} while (0)
 
 /* expect goes on after a failure, require ends the process. Integers of any type. */
-#define expect_eq(a, b) tap_compare(a, ==, b, (void)0)
-#define expect_ne(a, b) tap_compare(a, !=, b, (void)0)
-#define expect_lt(a, b) tap_compare(a, <, b, (void)0)
-#define expect_le(a, b) tap_compare(a, <=, b, (void)0)
-#define expect_gt(a, b) tap_compare(a, >, b, (void)0)
-#define expect_ge(a, b) tap_compare(a, >=, b, (void)0)
+#define expect_eq(a, b)	 tap_compare(a, ==, b, (void)0)
+#define expect_ne(a, b)	 tap_compare(a, !=, b, (void)0)
+#define expect_lt(a, b)	 tap_compare(a, <, b, (void)0)
+#define expect_le(a, b)	 tap_compare(a, <=, b, (void)0)
+#define expect_gt(a, b)	 tap_compare(a, >, b, (void)0)
+#define expect_ge(a, b)	 tap_compare(a, >=, b, (void)0)
 #define require_eq(a, b) tap_compare(a, ==, b, tap_stop())
 #define require_ge(a, b) tap_compare(a, >=, b, tap_stop())
 #define require_le(a, b) tap_compare(a, <=, b, tap_stop())
 
-#define tap_claim(c, otherwise)                                                               \
-	do {                                                                                  \
-		if (!(c)) {                                                                   \
-			if (tap_is_shown())                                                   \
-				tap_diag("# %s: expected %s", TAP_WHERE, #c);                 \
-			otherwise;                                                            \
-		}                                                                             \
+#define tap_claim(c, otherwise)                                               \
+	do {                                                                  \
+		if (!(c)) {                                                   \
+			if (tap_is_shown())                                   \
+				tap_diag("# %s: expected %s", TAP_WHERE, #c); \
+			otherwise;                                            \
+		}                                                             \
 	} while (0)
 
-#define expect(c) tap_claim(c, (void)0)
+#define expect(c)  tap_claim(c, (void)0)
 #define require(c) tap_claim(c, tap_stop())
 
-#define expect_str(a, b)                                                                      \
-	do {                                                                                  \
-		const char *tap_a = (a), *tap_b = (b);                                        \
-		if (strcmp(tap_a, tap_b) != 0 && tap_is_shown())                              \
-			tap_diag("# %s: expected %s equal to %s, have \"%s\" and \"%s\"",     \
-				 TAP_WHERE, #a, #b, tap_a, tap_b);                            \
+#define expect_str(a, b)                                                                  \
+	do {                                                                              \
+		const char *tap_a = (a), *tap_b = (b);                                    \
+		if (strcmp(tap_a, tap_b) != 0 && tap_is_shown())                          \
+			tap_diag("# %s: expected %s equal to %s, have \"%s\" and \"%s\"", \
+				 TAP_WHERE, #a, #b, tap_a, tap_b);                        \
 	} while (0)
 
-#define expect_contains(a, b)                                                                 \
-	do {                                                                                  \
-		const char *tap_a = (a), *tap_b = (b);                                        \
-		if (strstr(tap_a, tap_b) == NULL && tap_is_shown())                           \
-			tap_diag("# %s: expected %s to contain \"%s\", have:\n%s", TAP_WHERE, \
-				 #a, tap_b, tap_a);                                           \
+#define expect_contains(a, b)                                                                     \
+	do {                                                                                      \
+		const char *tap_a = (a), *tap_b = (b);                                            \
+		if (strstr(tap_a, tap_b) == NULL && tap_is_shown())                               \
+			tap_diag("# %s: expected %s to contain \"%s\", have:\n%s", TAP_WHERE, #a, \
+				 tap_b, tap_a);                                                   \
 	} while (0)
 
-#define expect_lacks(a, b)                                                                    \
-	do {                                                                                  \
-		const char *tap_a = (a), *tap_b = (b);                                        \
-		if (strstr(tap_a, tap_b) != NULL && tap_is_shown())                           \
-			tap_diag("# %s: expected %s without \"%s\", have:\n%s", TAP_WHERE,    \
-				 #a, tap_b, tap_a);                                           \
+#define expect_lacks(a, b)                                                                     \
+	do {                                                                                   \
+		const char *tap_a = (a), *tap_b = (b);                                         \
+		if (strstr(tap_a, tap_b) != NULL && tap_is_shown())                            \
+			tap_diag("# %s: expected %s without \"%s\", have:\n%s", TAP_WHERE, #a, \
+				 tap_b, tap_a);                                                \
 	} while (0)
 
 /* Ends the process: this case says nothing on this machine. */
@@ -276,9 +278,9 @@ TAP_UNUSED static int64_t tap_rss_kib(void)
 /* ---- children: panics, fatal errors, whole programs ---- */
 
 struct tap_child {
-	int status;            /* exit status, or -signal, or -1000 when it had to be killed */
+	int status; /* exit status, or -signal, or -1000 when it had to be killed */
 	int64_t wall_ns;
-	char *out, *err;       /* what it wrote, NUL-terminated; kept until the process ends */
+	char *out, *err; /* what it wrote, NUL-terminated; kept until the process ends */
 };
 
 struct tap_capture {
@@ -316,7 +318,9 @@ TAP_UNUSED static void tap_child_exec(const char *name, const char *const env[],
 		else
 			unsetenv(env[i]);
 	}
-	execl("/proc/self/exe", "child", "--child", name, (char *)NULL);
+	/* The runner names the program: it may be a script that runs it under an emulator. */
+	const char *self = getenv("TAP_SELF");
+	execl(self != NULL ? self : "/proc/self/exe", "child", "--child", name, (char *)NULL);
 	_exit(126);
 }
 
@@ -364,18 +368,33 @@ TAP_UNUSED static void tap_child_run(struct tap_child *c, const char *name, cons
 	c->err = captures[1].text;
 }
 
-#define tap_child(c, name, ...)                                                               \
+#define tap_child(c, name, ...) \
 	tap_child_run((c), (name), &((const char *const[]){NULL, ##__VA_ARGS__, NULL})[1])
 
+/* The beginning of a long text, each line marked. */
+TAP_UNUSED static void tap_show(const char *title, const char *text)
+{
+	enum { SHOWN_LINES = 80 };
+	tap_diag("# %s:", title);
+	for (int n = 0; *text != '\0' && n < SHOWN_LINES; n++) {
+		int length = (int)strcspn(text, "\n");
+		tap_diag("#   %.*s", length, text);
+		text += length + (text[length] == '\n');
+	}
+	if (*text != '\0')
+		tap_diag("#   ... %zu bytes more", strlen(text));
+}
+
 /* A child must end with that status and say that text on standard error. */
-#define expect_child(c, status_, text)                                                        \
-	do {                                                                                  \
-		int tap_before = tap_failures;                                                \
-		expect_eq((c)->status, status_);                                              \
-		expect_contains((c)->err, text);                                              \
-		if (tap_failures != tap_before)                                               \
-			tap_diag("# the child's output:\n%s# its errors:\n%s", (c)->out,      \
-				 (c)->err);                                                   \
+#define expect_child(c, status_, text)                            \
+	do {                                                      \
+		int tap_before = tap_failures;                    \
+		expect_eq((c)->status, status_);                  \
+		expect_contains((c)->err, text);                  \
+		if (tap_failures != tap_before) {                 \
+			tap_show("the child's output", (c)->out); \
+			tap_show("its errors", (c)->err);         \
+		}                                                 \
 	} while (0)
 
 /* ---- the program ---- */
@@ -480,10 +499,10 @@ TAP_UNUSED static int tap_main(int argc, char **argv)
 	return status;
 }
 
-#define TAP_MAIN                                                                              \
-	int main(int argc, char **argv)                                                       \
-	{                                                                                     \
-		return tap_main(argc, argv);                                                  \
+#define TAP_MAIN                             \
+	int main(int argc, char **argv)      \
+	{                                    \
+		return tap_main(argc, argv); \
 	}
 
 #endif

@@ -107,7 +107,8 @@ static int receive_somehow(struct market *m, uint64_t *value, uint64_t choice)
 	case 0:
 		return goro_chan_tryrecv(m->c, value);
 	case 1:
-		return goro_chan_recv_until(m->c, value, goro_now() + (int64_t)(choice >> 8) % 30000);
+		return goro_chan_recv_until(m->c, value,
+					    goro_now() + (int64_t)(choice >> 8) % 30000);
 	default:
 		return goro_chan_recv(m->c, value) ? 0 : -EPIPE;
 	}

@@ -108,9 +108,10 @@ static void play(struct game *g, uint64_t state)
 	while (!load(&g->is_stopped)) {
 		goro_chan *from = g->bank[tap_random(&state) % BANKS];
 		uint64_t way = tap_random(&state);
-		int got = way % 2 == 0 ? goro_chan_tryrecv(from, &token)
-				       : goro_chan_recv_until(from, &token, goro_now() +
-						(int64_t)(way >> 8) % 100000);
+		int got = way % 2 == 0
+				  ? goro_chan_tryrecv(from, &token)
+				  : goro_chan_recv_until(from, &token,
+							 goro_now() + (int64_t)(way >> 8) % 100000);
 		make_a_move(g, tap_random(&state));
 		if (got != 0)
 			continue;

@@ -16,7 +16,7 @@ static int64_t end_of_time(void)
 /* ---- trees ---- */
 
 struct tree {
-	goro_chan *sums;      /* of uint64_t */
+	goro_chan *sums; /* of uint64_t */
 	uint64_t seed;
 	int depth;
 };
@@ -191,8 +191,10 @@ GORO_CASE(deep_stacks_are_left_by_return_exit_and_panic, .timeout_s = 60)
 	for (int64_t end = end_of_time(); tap_now() < end; n++) {
 		struct dive *d = calloc(1, sizeof(*d));
 		require(d != NULL);
-		*d = (struct dive){.state = tap_random(&state), .n_wrong = &n_wrong,
-				   .n_ended = &n_ended, .room = room};
+		*d = (struct dive){.state = tap_random(&state),
+				   .n_wrong = &n_wrong,
+				   .n_ended = &n_ended,
+				   .room = room};
 		goro_chan_send(room, NULL);
 		require_eq(goro_spawn_attr(n % 3 == 0 ? &attr : NULL, dives_and_surfaces, d), 0);
 	}
