@@ -326,6 +326,44 @@ GORO_CASE(a_thread_of_the_programs_own_is_no_deadlock, .id = "DIA-01")
 	pthread_join(thread, NULL);
 }
 
+static void *thread_receives_for_ever(void *unused)
+{
+	goro_chan_recv(goro_chan_make(0, 0), NULL);
+	return unused;
+}
+
+GORO_CHILD(main_and_a_plain_thread_park)
+{
+	pthread_t thread;
+	require_eq(pthread_create(&thread, NULL, thread_receives_for_ever, NULL), 0);
+	goro_chan_recv(goro_chan_make(0, 0), NULL);
+}
+
+static void *thread_ends_later(void *unused)
+{
+	tap_pause(GORO_MS(200));
+	return unused;
+}
+
+GORO_CHILD(main_parks_and_a_plain_thread_ends)
+{
+	pthread_t thread;
+	require_eq(pthread_create(&thread, NULL, thread_ends_later, NULL), 0);
+	goro_chan_recv(goro_chan_make(0, 0), NULL);
+}
+
+/* A thread that waits for us, or that has ended, cannot act any more; no time is promised. */
+TAP_CASE(a_thread_that_cannot_act_does_not_hide_a_deadlock, .id = "DIA-01")
+{
+	struct tap_child c;
+	if (TAP_SANITIZED)
+		tap_skip("the sanitizer has a thread of its own");
+	tap_child(&c, "main_and_a_plain_thread_park");
+	expect_child(&c, 2, ASLEEP);
+	tap_child(&c, "main_parks_and_a_plain_thread_ends");
+	expect_child(&c, 2, ASLEEP);
+}
+
 /* ---- DIA-06 ---- */
 
 static int is_looping, is_stopped;
