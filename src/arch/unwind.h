@@ -6,10 +6,10 @@
  *   the caller itself                -> [unwind_capture]          ->
  *
  * UR1  r[] is indexed by DWARF register number; r[UNWIND_PC] is where execution goes on.
- * UR2  is_exact: r[UNWIND_PC] is an instruction that has not been completed (a signal came). Otherwise it
- *      is a return address, and the call that it belongs to ends one byte before it.
- * UR3  At rest only callee-saved registers, the stack pointer and the pc are known; the others are 0,
- *      which is right: no call frame information refers to them at a call.
+ * UR2  is_exact: r[UNWIND_PC] is an instruction that has not been completed (a signal came).
+ *      Otherwise it is a return address, and the call that it belongs to ends one byte before it.
+ * UR3  At rest only callee-saved registers, the stack pointer and the pc are known; the others are
+ *      0, which is right: no call frame information refers to them at a call.
  */
 #ifndef ARCH_UNWIND_H
 #define ARCH_UNWIND_H

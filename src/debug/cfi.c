@@ -1,14 +1,15 @@
 /*
  * cfi.c - where a function's caller finds its registers again: the rows of .eh_frame.
  *
- *   [cfi_find] -> _Unwind_Find_FDE (libgcc) -> the function's entry -> its program up to pc -> a row
+ *   [cfi_find] -> _Unwind_Find_FDE (libgcc) -> the function's entry -> its program -> a row
  *
  * CF1  Nothing is read outside the entry's own bytes, and nothing of the stack is read here.
  * CF2  What we do not understand ends the search with false; no rule is guessed.
  *
  * We do not use _Unwind_Backtrace: it reads the stack where the rules point without asking whether
- * that is memory, and a crash report is wanted most when the stack is broken. Only its lookup of the
- * entry is taken, which takes no lock with the C library of 2022 and later, and works in static programs.
+ * that is memory, and a crash report is wanted most when the stack is broken. Only its lookup of
+ * the entry is taken, which takes no lock with the C library of 2022 and later, and works in static
+ * programs.
  *
  * Locking: none of ours. Go: pclntab in runtime/symtab.go, which its compiler writes; C has DWARF.
  */
@@ -34,7 +35,7 @@ struct cfi_common {
 struct cfi_machine {
 	const struct cfi_common *common;
 	struct cfi_row *row;
-	struct cfi_row initial;               /* after the common program: what `restore` restores */
+	struct cfi_row initial;               /* after the common program: for `restore` */
 	struct cfi_row remembered[CFI_REMEMBERED];
 	unsigned depth;
 	uintptr_t at, pc;                     /* instructions for `at` and below have been obeyed */
@@ -123,7 +124,8 @@ static struct cfi_cursor cfi_open(const uint8_t *entry)
 	struct cfi_cursor c = {entry, entry + 4, false};
 	uint32_t size = (uint32_t)cfi_fixed(&c, 4);
 
-	if (size == 0 || size == UINT32_MAX) /* the end of the table; a 64-bit entry, which nobody writes */
+	/* The end of the table; a 64-bit entry, which nobody writes. */
+	if (size == 0 || size == UINT32_MAX)
 		c.is_bad = true;
 	else
 		c.end = c.at + size;
@@ -164,7 +166,7 @@ static bool cfi_read_common(const uint8_t *entry, struct cfi_common *common)
 				cfi_skip_pointer(&data, (uint8_t)cfi_fixed(&data, 1));
 			else if (*augmentation == 'S')
 				common->is_signal = true;
-			else if (*augmentation != 'B' && *augmentation != 'G') /* arm64: key B, tagged */
+			else if (*augmentation != 'B' && *augmentation != 'G') /* arm64 */
 				return false;
 		}
 		c.is_bad |= data.is_bad;
@@ -259,7 +261,7 @@ static bool cfi_obey_reg(struct cfi_machine *m, struct cfi_cursor *c, uint64_t o
 	}
 	if (op == 0x2d) /* arm64: the return address is signed from here on; we strip it always */
 		return true;
-	uint64_t reg = cfi_uleb(c); /* the operand of all the others; of 0x2e a size of no interest */
+	uint64_t reg = cfi_uleb(c); /* of 0x2e it is a size, of no interest here */
 	switch (op) {
 	case 0x05: /* offset_extended */
 		cfi_set(m, reg, CFI_OFFSET, (int64_t)cfi_uleb(c) * align);

@@ -43,12 +43,12 @@ struct cfi_frame {
 
 struct cfi_cursor {
 	const uint8_t *at, *end;
-	bool is_bad;          /* ran over the end, or met what we do not know: values are 0 from here on */
+	bool is_bad;          /* ran over the end, or met what we do not know: gives 0 now */
 };
 
 /*
- * The row for `pc`, which lies inside an instruction of the function (for a return address: one less).
- * False: no call frame information, or some that we do not understand.
+ * The row for `pc`, which lies inside an instruction of the function (for a return address: one
+ * less). False: no call frame information, or some that we do not understand.
  */
 bool cfi_find(uintptr_t pc, struct cfi_frame *frame);
 bool cfi_has(uintptr_t pc);

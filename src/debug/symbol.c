@@ -1,11 +1,13 @@
 /*
  * symbol.c - names for code addresses, and stacks printed with them.
  *
- *   dump, panic, overflow -> [symbol_print_trace] -> [symbol_resolve] -> symbol_backtrace.c: file:line
- *                                                                     -> symbol_elf.c: names
+ *   dump, panic, overflow -> [symbol_print_trace] -> [symbol_resolve]
+ *                                                   -> symbol_backtrace.c: file:line
+ *                                                   -> symbol_elf.c: names
  *
  * SY1  A frame is always printed, if only as a number.
- * SY2  A return address is looked up one byte before: the call may be the last thing of its function.
+ * SY2  A return address is looked up one byte before: the call may be the last thing of its
+ *      function.
  * SY3  The text "function+0xoffset" stands on one line, file:line on the next.
  *
  * Locking: none; the caller holds the report's lock. Go: printing of runtime/traceback.go.
@@ -30,7 +32,7 @@ struct symbol_search {
 static bool symbol_is_inside(const struct dl_phdr_info *info, uintptr_t pc)
 {
 	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+		const Elf64_Phdr *segment = &info->dlpi_phdr[i];
 		uintptr_t start = info->dlpi_addr + segment->p_vaddr;
 		if (segment->p_type == PT_LOAD && pc >= start && pc - start < segment->p_memsz)
 			return true;
@@ -47,7 +49,8 @@ static int symbol_visit_module(struct dl_phdr_info *info, size_t size, void *arg
 		return 0;
 	search->is_found = true;
 	search->module.bias = info->dlpi_addr;
-	search->module.path = info->dlpi_name != NULL && info->dlpi_name[0] != 0 ? info->dlpi_name : NULL;
+	if (info->dlpi_name != NULL && info->dlpi_name[0] != 0) /* the program itself has no name */
+		search->module.path = info->dlpi_name;
 	return 1;
 }
 
@@ -71,12 +74,12 @@ void symbol_resolve(uintptr_t pc, bool is_exact, symbol_each *each, void *arg)
 
 	dl_iterate_phdr(symbol_visit_module, &search);
 	if (search.is_found) {
-		frame.module = search.module.path ? symbol_base_name(search.module.path) : "program";
+		const char *path = search.module.path;
+		frame.module = path != NULL ? symbol_base_name(path) : "program";
 		frame.module_offset = pc - search.module.bias;
 		if (symbol_backtrace_find(&frame, lookup, each, arg))
 			return;
-		if (search.module.path == NULL)
-			search.module.path = SYMBOL_SELF;
+		search.module.path = path != NULL ? path : SYMBOL_SELF;
 		if (symbol_elf_find(&search.module, lookup, name, sizeof(name), &start)) {
 			frame.function = name;
 			frame.offset = pc - start;
@@ -95,14 +98,15 @@ static void symbol_print_one(const struct symbol_frame *frame, void *arg)
 	if (frame->function == NULL && frame->module == NULL)
 		n = format_to(text, sizeof(text), "0x%lx\n", frame->pc);
 	else if (frame->function == NULL)
-		n = format_to(text, sizeof(text), "0x%lx (%.255s+0x%lx)\n", frame->pc, frame->module,
-			      frame->module_offset);
+		n = format_to(text, sizeof(text), "0x%lx (%.255s+0x%lx)\n", frame->pc,
+			      frame->module, frame->module_offset);
 	else if (frame->is_inlined)
 		n = format_to(text, sizeof(text), "%.255s (inlined)\n", frame->function);
 	else
 		n = format_to(text, sizeof(text), "%.255s+0x%lx\n", frame->function, frame->offset);
 	if (frame->file != NULL)
-		n += format_to(text + n, sizeof(text) - n, "\t%.1500s:%d\n", frame->file, frame->line);
+		n += format_to(text + n, sizeof(text) - n, "\t%.1500s:%d\n", frame->file,
+			       frame->line);
 	os_write(fd, text, n);
 }
 

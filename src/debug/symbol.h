@@ -1,10 +1,10 @@
 /*
  * symbol.h - names for code addresses, and stacks printed with them.
  *
- * Slow (the first call reads the program's debug information), not for hot paths. Two threads must not
- * be in here at once: the reports, its only callers, hold their lock. Needs 24 KiB of stack, no heap
- * (mappings of its own, which it keeps), and works in a signal handler as far as dl_iterate_phdr does:
- * not while this thread has been interrupted in dlopen.
+ * Slow (the first call reads the program's debug information), not for hot paths. Two threads must
+ * not be in here at once: the reports, its only callers, hold their lock. Needs 24 KiB of stack, no
+ * heap (mappings of its own, which it keeps), and works in a signal handler as far as
+ * dl_iterate_phdr does: not while this thread has been interrupted in dlopen.
  */
 #ifndef DEBUG_SYMBOL_H
 #define DEBUG_SYMBOL_H
@@ -29,12 +29,15 @@ struct symbol_frame {
 
 typedef void symbol_each(const struct symbol_frame *frame, void *arg);
 
-/* Calls each at least once: for inlined functions first, the innermost first, then for the real one. */
+/*
+ * Calls each at least once: for inlined functions first, the innermost first, then for the real
+ * one.
+ */
 void symbol_resolve(uintptr_t pc, bool is_exact, symbol_each *each, void *arg);
 
 /*
- * "worker+0x1d\n", and "\t/path/prog.c:12\n" where debug information is at hand. An inlined function is
- * "helper (inlined)", unknown code "0x55d0c0de (libx.so+0xde)".
+ * "worker+0x1d\n", and "\t/path/prog.c:12\n" where debug information is at hand. An inlined
+ * function is "helper (inlined)", unknown code "0x55d0c0de (libx.so+0xde)".
  */
 void symbol_print_frame(int fd, const struct unwind_frame *frame);
 /* The frames kept, with "...N frames elided..." between. */
@@ -51,7 +54,9 @@ struct symbol_module {
 bool symbol_elf_find(const struct symbol_module *module, uintptr_t pc, char *name, size_t size,
 		     uintptr_t *start);
 
-/* symbol_backtrace.c: false if libbacktrace is absent or knows nothing; else each has been called. */
+/*
+ * symbol_backtrace.c: false if libbacktrace is absent or knows nothing; else each has been called.
+ */
 bool symbol_backtrace_find(const struct symbol_frame *unnamed, uintptr_t lookup, symbol_each *each,
 			   void *arg);
 

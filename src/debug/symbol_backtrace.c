@@ -3,15 +3,16 @@
  *
  *   symbol_resolve -> [symbol_backtrace_find] -> libbacktrace -> the program's DWARF
  *
- * SB1  The real function is shown last; which call of libbacktrace that is, is known from a first pass.
- * SB2  It takes its memory from mmap, as gcc builds it for Linux, so that it works when the heap is broken
- *      or its lock is held; tests/unit/symbol.c watches the heap.
+ * SB1  The real function is shown last; which call of libbacktrace that is, is known from a first
+ *      pass.
+ * SB2  It takes its memory from mmap, as gcc builds it for Linux, so that it works when the heap is
+ *      broken or its lock is held; tests/unit/symbol.c watches the heap.
  *
  * Without GORO_HAVE_BACKTRACE there are names only. Locking: none; libbacktrace is told that there
  * are threads, since the report of one thread may be cut short by another's crash.
  *
- * Its header stands among gcc's own; to name that folder to clang makes clang's <stdatomic.h> step aside
- * for gcc's, which it cannot read. So its three functions are declared here.
+ * Its header stands among gcc's own; to name that folder to clang makes clang's <stdatomic.h> step
+ * aside for gcc's, which it cannot read. So its three functions are declared here.
  */
 #include "debug/symbol.h"
 
@@ -19,7 +20,8 @@
 
 struct backtrace_state;
 typedef void backtrace_failed(void *data, const char *message, int number);
-typedef int backtrace_line(void *data, uintptr_t pc, const char *file, int line, const char *function);
+typedef int backtrace_line(void *data, uintptr_t pc, const char *file, int line,
+			   const char *function);
 typedef void backtrace_symbol(void *data, uintptr_t pc, const char *name, uintptr_t start,
 			      uintptr_t size);
 struct backtrace_state *backtrace_create_state(const char *path, int is_threaded,
@@ -96,7 +98,8 @@ bool symbol_backtrace_find(const struct symbol_frame *unnamed, uintptr_t lookup,
 	pass.n = 0;
 	pass.each = each;
 	if (pass.n_all != 0) {
-		backtrace_pcinfo(backtrace_state, lookup, backtrace_visit_line, backtrace_ignore, &pass);
+		backtrace_pcinfo(backtrace_state, lookup, backtrace_visit_line, backtrace_ignore,
+				 &pass);
 		return true;
 	}
 	if (pass.symbol == NULL)

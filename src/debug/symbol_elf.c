@@ -1,16 +1,16 @@
 /*
  * symbol_elf.c - function names from a file's own symbol table, static functions included.
  *
- *   symbol_resolve -> [symbol_elf_find] -> .symtab (or .dynsym of a stripped file), mapped while searched
+ *   symbol_resolve -> [symbol_elf_find] -> .symtab, or .dynsym of a stripped file
  *
- * SE1  Every offset and size that the file states is compared with the file's size before it is used.
+ * SE1  Every offset and size that the file states is compared with the file's size before it is
+ *      used.
  *
  * We do not use dladdr: it knows exported functions only, and in an executable those are few.
  * Locking: none.
  */
 #include <elf.h>
 #include <fcntl.h>
-#include <link.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -24,49 +24,50 @@ struct elf_image {
 };
 
 struct elf_table {
-	const ElfW(Shdr) *sections;
+	const Elf64_Shdr *sections;
 	size_t n_sections;
-	const ElfW(Sym) *symbols;
+	const Elf64_Sym *symbols;
 	size_t n_symbols;
 	const char *names; /* ended by 0 */
 	size_t names_size;
 };
 
 /* `count` things of `each` bytes at `offset`; NULL if the file does not hold them all. */
-static const void *elf_part(const struct elf_image *image, uint64_t offset, uint64_t count, size_t each)
+static const void *elf_part(const struct elf_image *image, uint64_t offset, uint64_t count,
+			    size_t each)
 {
 	if (offset > image->size || offset % 8 != 0 || count > (image->size - offset) / each)
 		return NULL;
 	return image->at + offset;
 }
 
-static const ElfW(Shdr) *elf_sections(const struct elf_image *image, size_t *n)
+static const Elf64_Shdr *elf_sections(const struct elf_image *image, size_t *n)
 {
-	const ElfW(Ehdr) *header = elf_part(image, 0, 1, sizeof(*header));
+	const Elf64_Ehdr *header = elf_part(image, 0, 1, sizeof(*header));
 
 	if (header == NULL || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
-	    header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_shentsize != sizeof(ElfW(Shdr)))
+	    header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_shentsize != sizeof(Elf64_Shdr))
 		return NULL;
 	*n = header->e_shnum;
-	return elf_part(image, header->e_shoff, *n, sizeof(ElfW(Shdr)));
+	return elf_part(image, header->e_shoff, *n, sizeof(Elf64_Shdr));
 }
 
 static bool elf_find_table(const struct elf_image *image, uint32_t type, struct elf_table *table)
 {
 	size_t n = 0;
-	const ElfW(Shdr) *sections = elf_sections(image, &n);
+	const Elf64_Shdr *sections = elf_sections(image, &n);
 
 	for (size_t i = 0; sections != NULL && i < n; i++) {
-		const ElfW(Shdr) *s = &sections[i];
+		const Elf64_Shdr *s = &sections[i];
 		if (s->sh_type != type || s->sh_link >= n)
 			continue;
-		const ElfW(Shdr) *names = &sections[s->sh_link];
+		const Elf64_Shdr *names = &sections[s->sh_link];
 		table->sections = sections;
 		table->n_sections = n;
-		table->n_symbols = s->sh_size / sizeof(ElfW(Sym));
-		table->symbols = elf_part(image, s->sh_offset, table->n_symbols, sizeof(ElfW(Sym)));
-		if (table->symbols == NULL || names->sh_offset > image->size || names->sh_size == 0 ||
-		    names->sh_size > image->size - names->sh_offset)
+		table->n_symbols = s->sh_size / sizeof(Elf64_Sym);
+		table->symbols = elf_part(image, s->sh_offset, table->n_symbols, sizeof(Elf64_Sym));
+		if (table->symbols == NULL || names->sh_offset > image->size ||
+		    names->sh_size == 0 || names->sh_size > image->size - names->sh_offset)
 			continue;
 		table->names = image->at + names->sh_offset;
 		table->names_size = names->sh_size;
@@ -77,21 +78,21 @@ static bool elf_find_table(const struct elf_image *image, uint32_t type, struct 
 }
 
 /* A symbol without a size (assembly) may reach to the end of its section. */
-static bool elf_reaches(const struct elf_table *table, const ElfW(Sym) *s, uintptr_t at)
+static bool elf_reaches(const struct elf_table *table, const Elf64_Sym *s, uintptr_t at)
 {
 	if (s->st_size != 0 || s->st_shndx >= table->n_sections)
 		return at - s->st_value < s->st_size;
-	const ElfW(Shdr) *section = &table->sections[s->st_shndx];
+	const Elf64_Shdr *section = &table->sections[s->st_shndx];
 	return at >= section->sh_addr && at - section->sh_addr < section->sh_size;
 }
 
 /* The function that starts last at or before `at`, if it reaches that far. */
-static const ElfW(Sym) *elf_find_symbol(const struct elf_table *table, uintptr_t at)
+static const Elf64_Sym *elf_find_symbol(const struct elf_table *table, uintptr_t at)
 {
-	const ElfW(Sym) *best = NULL;
+	const Elf64_Sym *best = NULL;
 
 	for (size_t i = 0; i < table->n_symbols; i++) {
-		const ElfW(Sym) *s = &table->symbols[i];
+		const Elf64_Sym *s = &table->symbols[i];
 		unsigned type = s->st_info & 0xf;
 		if ((type != STT_FUNC && type != STT_GNU_IFUNC) || s->st_shndx == SHN_UNDEF ||
 		    s->st_value > at || s->st_name >= table->names_size)
@@ -109,7 +110,7 @@ static bool elf_name(const struct elf_image *image, uintptr_t at, char *name, si
 
 	for (unsigned i = 0; i < 2; i++) {
 		struct elf_table table;
-		const ElfW(Sym) *symbol = NULL;
+		const Elf64_Sym *symbol = NULL;
 		if (elf_find_table(image, types[i], &table))
 			symbol = elf_find_symbol(&table, at);
 		if (symbol == NULL)

@@ -1,7 +1,7 @@
 /*
  * unwind.c - the calls that lead to a place: of this thread, of a parked goroutine, of a crash.
  *
- *   dump, panic, overflow -> registers -> [unwind_walk] -> debug/cfi.c: rules -> the caller's registers
+ *   dump, panic, overflow -> registers -> [unwind_walk] -> debug/cfi.c: rules -> next registers
  *                                                       -> each(frame)
  *
  * UW1  Only words inside the bounds are read, and only at aligned addresses.
@@ -208,7 +208,9 @@ static bool unwind_cfa(const struct unwind_state *w, const struct cfi_frame *f, 
 	uintptr_t sp = w->regs.r[UNWIND_SP];
 	if (*cfa < w->bounds.lo || *cfa > w->bounds.hi || *cfa % sizeof(uintptr_t) != 0)
 		return false;
-	/* A leaf need not have a frame on arm64; any other function has pushed what it returns to. */
+	/*
+	 * A leaf need not have a frame on arm64; any other function has pushed what it returns to.
+	 */
 	return *cfa > sp || f->is_signal || (*cfa == sp && (w->is_first || w->is_after_signal));
 }
 
@@ -339,7 +341,10 @@ void unwind_trace(struct unwind_trace *trace, const struct unwind_regs *regs,
 	unwind_walk(regs, bounds, unwind_keep, trace);
 }
 
-/* Not inlined, and not left before unwind_trace returns: its own frame is what the first step leaves. */
+/*
+ * Not inlined, and not left before unwind_trace returns: its own frame is what the first step
+ * leaves.
+ */
 __attribute__((noinline)) void unwind_trace_self(struct unwind_trace *trace,
 						 struct unwind_bounds bounds)
 {

@@ -27,8 +27,8 @@ struct unwind_bounds {
 typedef bool unwind_each(const struct unwind_frame *frame, void *arg);
 
 /*
- * Returns how many frames were shown, at least 1. Ends at a frame whose return address is undefined or
- * 0, that lies outside the bounds, or for which nothing is known; never loops, never faults.
+ * Returns how many frames were shown, at least 1. Ends at a frame whose return address is undefined
+ * or 0, that lies outside the bounds, or for which nothing is known; never loops, never faults.
  */
 size_t unwind_walk(const struct unwind_regs *regs, struct unwind_bounds bounds, unwind_each *each,
 		   void *arg);
@@ -42,7 +42,7 @@ size_t unwind_collect(const struct unwind_regs *regs, struct unwind_bounds bound
 struct unwind_trace {
 	size_t total;                           /* frames seen */
 	struct unwind_frame first[UNWIND_FIRST];
-	struct unwind_frame last[UNWIND_LAST];  /* frame i >= UNWIND_FIRST is in last[i % UNWIND_LAST] */
+	struct unwind_frame last[UNWIND_LAST];  /* i >= UNWIND_FIRST is in last[i % UNWIND_LAST] */
 };
 
 void unwind_trace(struct unwind_trace *trace, const struct unwind_regs *regs,

@@ -1,0 +1,38 @@
+/*
+ * arch.h - what an instruction set must offer. One implementation a folder file: ctx_amd64, ctx_arm64.
+ *
+ * A context at rest is one pointer: the stack pointer below which its registers were pushed. The layout
+ * of the pushed frame stands in ctx_<isa>.h and is shared by the assembly, the unwinder and gdb.
+ *
+ * AR1  A saved frame holds every register that the ABI lets a callee expect back, and the control words
+ *      of the floating-point units. Nothing else survives a switch: the compiler knows that of a call.
+ * AR2  Calls and returns stay paired, so that the processor's return predictor stays right: that is why
+ *      the switch calls a function that returns the next context, and there is no bare "jump to".
+ */
+#ifndef ARCH_ARCH_H
+#define ARCH_ARCH_H
+
+#include <stdint.h>
+
+#if defined(__x86_64__)
+#include "arch/ctx_amd64.h"
+#elif defined(__aarch64__)
+#include "arch/ctx_arm64.h"
+#else
+#error "goro runs on x86-64 and arm64"
+#endif
+
+/*
+ * Save the caller's registers on its stack and their place in *save_sp; go on on the stack below `stack`
+ * (NULL: stay on this one), where fn(arg) is called; resume the context that fn returns.
+ * Returns when somebody resumes *save_sp.
+ */
+void ctx_switch(void **save_sp, void *stack, void *(*fn)(void *), void *arg);
+
+/* Lay a first frame below `top` (16-byte aligned): resumed, it calls entry(arg), which must not return. */
+void *ctx_make(void *top, void (*entry)(void *), void *arg);
+
+/* The bytes that ctx_make needs below `top`. */
+#define CTX_FIRST_FRAME CTX_FRAME_SIZE
+
+#endif

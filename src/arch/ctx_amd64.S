@@ -1,0 +1,124 @@
+/*
+ * ctx_amd64.S - the context switch for x86-64. Contract: arch.h; frame: ctx_amd64.h.
+ *
+ *   park, yield, exit -> [ctx_switch] -> fn on the M's g0 stack -> the next context
+ */
+#include "arch/ctx_amd64.h"
+
+	.text
+
+/*
+ * void ctx_switch(void **save_sp, void *stack, void *(*fn)(void *), void *arg)
+ *                 rdi             rsi          rdx                  rcx
+ * While fn runs, the frames below belong to nobody: the unwinder stops here (undefined rip).
+ */
+	.globl	ctx_switch
+	.hidden	ctx_switch
+	.type	ctx_switch, @function
+	.p2align 4
+ctx_switch:
+	.cfi_startproc
+	pushq	%rbp
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset rbp, 0
+	pushq	%rbx
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset rbx, 0
+	pushq	%r12
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset r12, 0
+	pushq	%r13
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset r13, 0
+	pushq	%r14
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset r14, 0
+	pushq	%r15
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset r15, 0
+	subq	$8, %rsp
+	.cfi_adjust_cfa_offset 8
+	stmxcsr	CTX_MXCSR(%rsp)
+	fnstcw	CTX_X87CW(%rsp)
+	movq	%rsp, (%rdi)
+	testq	%rsi, %rsi
+	cmoveq	%rsp, %rsi
+	.cfi_remember_state
+	.cfi_undefined rip
+	movq	%rsi, %rsp
+	andq	$-16, %rsp
+	movq	%rcx, %rdi
+	callq	*%rdx
+	movq	%rax, %rsp
+	.cfi_restore_state
+	ldmxcsr	CTX_MXCSR(%rsp)
+	fldcw	CTX_X87CW(%rsp)
+	addq	$8, %rsp
+	.cfi_adjust_cfa_offset -8
+	popq	%r15
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore r15
+	popq	%r14
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore r14
+	popq	%r13
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore r13
+	popq	%r12
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore r12
+	popq	%rbx
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore rbx
+	popq	%rbp
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore rbp
+	retq
+	.cfi_endproc
+	.size	ctx_switch, . - ctx_switch
+
+/*
+ * The first instruction of every goroutine: r12 = entry, r13 = its argument, laid down by ctx_make.
+ * The end marker: nobody called this frame.
+ */
+	.type	ctx_start, @function
+	.p2align 4
+	.cfi_startproc
+	.cfi_undefined rip
+	.cfi_undefined rbp
+	nop	/* an unwinder looks up the return address minus one: keep that inside this procedure */
+ctx_start:
+	movq	%r13, %rdi
+	callq	*%r12
+	ud2
+	.cfi_endproc
+	.size	ctx_start, . - ctx_start
+
+/*
+ * void *ctx_make(void *top, void (*entry)(void *), void *arg)
+ *                rdi        rsi                    rdx
+ * At ctx_start, rsp is `top`: aligned to 16, as before a call.
+ */
+	.globl	ctx_make
+	.hidden	ctx_make
+	.type	ctx_make, @function
+	.p2align 4
+ctx_make:
+	.cfi_startproc
+	leaq	-CTX_FRAME_SIZE(%rdi), %rax
+	stmxcsr	CTX_MXCSR(%rax)
+	fnstcw	CTX_X87CW(%rax)
+	xorl	%ecx, %ecx
+	movq	%rcx, CTX_R15(%rax)
+	movq	%rcx, CTX_R14(%rax)
+	movq	%rdx, CTX_R13(%rax)
+	movq	%rsi, CTX_R12(%rax)
+	movq	%rcx, CTX_RBX(%rax)
+	movq	%rcx, CTX_RBP(%rax)
+	leaq	ctx_start(%rip), %rcx
+	movq	%rcx, CTX_PC(%rax)
+	retq
+	.cfi_endproc
+	.size	ctx_make, . - ctx_make
+
+	.section .note.GNU-stack, "", @progbits

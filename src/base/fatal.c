@@ -1,0 +1,201 @@
+/*
+ * fatal.c - the end of the process, with a message; and formatted output without stdio.
+ *
+ *   any floor -> [fatal] -> report (debug/dump, a pointer set at boot) -> _exit(2)
+ *
+ * FA1  Only one thread prints; others that fail meanwhile wait for the end.
+ * FA2  A failure inside the report ends the process at once.
+ *
+ * Locking: none. Go: throw and fatal in runtime/panic.go, print in runtime/print.go.
+ */
+#include "base/fatal.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include "base/atomic.h"
+#include "base/check.h"
+
+static void (*fatal_report)(void);
+static atomic_of(uint32_t) fatal_owner; /* 1 + thread number of whoever prints */
+
+struct sink {
+	char *at;
+	size_t left; /* bytes that still fit, without the end */
+};
+
+static void sink_char(struct sink *s, char c)
+{
+	if (s->left) {
+		*s->at++ = c;
+		s->left--;
+	}
+}
+
+static void sink_number(struct sink *s, uint64_t value, bool is_negative, unsigned base, int width, char pad)
+{
+	char digits[24];
+	int n = 0;
+
+	do {
+		digits[n++] = "0123456789abcdef"[value % base];
+		value /= base;
+	} while (value);
+	if (is_negative && pad == '0')
+		sink_char(s, '-');
+	for (int i = n + (is_negative ? 1 : 0); i < width; i++)
+		sink_char(s, pad);
+	if (is_negative && pad != '0')
+		sink_char(s, '-');
+	while (n)
+		sink_char(s, digits[--n]);
+}
+
+static void sink_string(struct sink *s, const char *text, int precision)
+{
+	if (!text)
+		text = "(null)";
+	for (int i = 0; text[i] && (precision < 0 || i < precision); i++)
+		sink_char(s, text[i]);
+}
+
+struct spec {
+	char pad;
+	int width, precision, longs; /* longs: number of l, or 2 for z */
+	char verb;
+};
+
+static const char *parse_spec(const char *p, struct spec *spec)
+{
+	*spec = (struct spec){.pad = ' ', .precision = -1};
+	if (*p == '0')
+		spec->pad = '0';
+	for (; *p >= '0' && *p <= '9'; p++)
+		spec->width = spec->width * 10 + (*p - '0');
+	if (*p == '.')
+		for (spec->precision = 0, p++; *p >= '0' && *p <= '9'; p++)
+			spec->precision = spec->precision * 10 + (*p - '0');
+	for (; *p == 'l' || *p == 'z'; p++)
+		spec->longs += *p == 'z' ? 2 : 1;
+	spec->verb = *p;
+	return *p ? p + 1 : p;
+}
+
+size_t format_v(char *buffer, size_t size, const char *fmt, va_list args)
+{
+	struct sink s = {buffer, size ? size - 1 : 0};
+
+	while (*fmt) {
+		struct spec spec;
+		if (*fmt != '%') {
+			sink_char(&s, *fmt++);
+			continue;
+		}
+		fmt = parse_spec(fmt + 1, &spec);
+		switch (spec.verb) {
+		case 'd': {
+			int64_t v = spec.longs ? va_arg(args, long) : va_arg(args, int);
+			uint64_t magnitude = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+			sink_number(&s, magnitude, v < 0, 10, spec.width, spec.pad);
+			break;
+		}
+		case 'u':
+		case 'x': {
+			uint64_t v = spec.longs ? va_arg(args, unsigned long) : va_arg(args, unsigned);
+			sink_number(&s, v, false, spec.verb == 'x' ? 16 : 10, spec.width, spec.pad);
+			break;
+		}
+		case 'p':
+			sink_string(&s, "0x", -1);
+			sink_number(&s, (uintptr_t)va_arg(args, void *), false, 16, spec.width, '0');
+			break;
+		case 's':
+			sink_string(&s, va_arg(args, const char *), spec.precision);
+			break;
+		case 'c':
+			sink_char(&s, (char)va_arg(args, int));
+			break;
+		default:
+			sink_char(&s, spec.verb ? spec.verb : '%');
+		}
+	}
+	if (size)
+		*s.at = 0;
+	return (size_t)(s.at - buffer);
+}
+
+size_t format_to(char *buffer, size_t size, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	size_t n = format_v(buffer, size, fmt, args);
+	va_end(args);
+	return n;
+}
+
+/* base/ is below os/: this is the one other place that writes to a descriptor. */
+static void print_bytes(int fd, const char *at, size_t size)
+{
+	while (size > 0) {
+		ssize_t n = write(fd, at, size);
+		if (n <= 0)
+			return;
+		at += n;
+		size -= (size_t)n;
+	}
+}
+
+void print_to(int fd, const char *fmt, ...)
+{
+	char line[1024];
+	va_list args;
+
+	va_start(args, fmt);
+	size_t n = format_v(line, sizeof(line), fmt, args);
+	va_end(args);
+	print_bytes(fd, line, n);
+}
+
+void fatal_set_report(void (*report)(void))
+{
+	fatal_report = report;
+}
+
+void fatal_begin(void)
+{
+	uint32_t owner = 0, self = (uint32_t)gettid();
+
+	if (cas_rlx(&fatal_owner, &owner, self)) /* relaxed: only one wins */
+		return;
+	if (owner == self)
+		_exit(2); /* FA2 */
+	for (;;)
+		pause(); /* FA1 */
+}
+
+noreturn void fatal_end(void)
+{
+	if (fatal_report)
+		fatal_report();
+	_exit(2);
+}
+
+noreturn void fatal(const char *fmt, ...)
+{
+	char message[1024];
+	va_list args;
+
+	fatal_begin();
+	va_start(args, fmt);
+	format_v(message, sizeof(message), fmt, args);
+	va_end(args);
+	print_to(2, "fatal error: %s\n\n", message);
+	fatal_end();
+}
+
+noreturn void check_failed(const char *what, const char *file, int line)
+{
+	fatal("goro: internal check failed: %s (%s:%d)", what, file, line);
+}

@@ -1,0 +1,61 @@
+/*
+ * sanitize.h - telling ThreadSanitizer and AddressSanitizer about stacks that change.
+ *
+ * The hooks are weak: a program that is linked with a sanitizer brings them, any other leaves them NULL, so
+ * that one release library serves both. They must be called from functions that the sanitizer does not
+ * instrument (SANITIZE_NOTHING), since its entry and exit records belong to the stack being left.
+ */
+#ifndef BASE_SANITIZE_H
+#define BASE_SANITIZE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#if defined(__clang__)
+#define SANITIZE_NOTHING __attribute__((disable_sanitizer_instrumentation, noinline, unused))
+#else
+#define SANITIZE_NOTHING __attribute__((no_sanitize_thread, no_sanitize_address, noinline, unused))
+#endif
+
+#define SANITIZE_HOOK __attribute__((weak, visibility("default")))
+SANITIZE_HOOK void *__tsan_get_current_fiber(void);
+SANITIZE_HOOK void *__tsan_create_fiber(unsigned flags);
+SANITIZE_HOOK void __tsan_destroy_fiber(void *fiber);
+SANITIZE_HOOK void __tsan_switch_to_fiber(void *fiber, unsigned flags);
+SANITIZE_HOOK void __tsan_acquire(void *addr);
+SANITIZE_HOOK void __tsan_release(void *addr);
+SANITIZE_HOOK void __sanitizer_start_switch_fiber(void **save, const void *bottom, size_t size);
+SANITIZE_HOOK void __sanitizer_finish_switch_fiber(void *save, const void **bottom, size_t *size);
+SANITIZE_HOOK void __asan_unpoison_memory_region(const volatile void *addr, size_t size);
+
+#define TSAN_SWITCH_NO_SYNC 1u
+
+/* Set once at boot: the program is linked with one of them. */
+extern bool sanitize_is_on;
+
+/* What was written before a release of addr happens before what follows an acquire of it. */
+SANITIZE_NOTHING static void sanitize_release_slow(void *addr)
+{
+	if (__tsan_release)
+		__tsan_release(addr);
+}
+
+SANITIZE_NOTHING static void sanitize_acquire_slow(void *addr)
+{
+	if (__tsan_acquire)
+		__tsan_acquire(addr);
+}
+
+static inline void sanitize_release(void *addr)
+{
+	if (__builtin_expect(sanitize_is_on, 0))
+		sanitize_release_slow(addr);
+}
+
+static inline void sanitize_acquire(void *addr)
+{
+	if (__builtin_expect(sanitize_is_on, 0))
+		sanitize_acquire_slow(addr);
+}
+
+#endif

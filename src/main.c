@@ -1,0 +1,38 @@
+/*
+ * main.c - main() for programs that write goro_main(); a member of the archive of its own, so that a
+ * program with its own main() never pulls it in.
+ *
+ *   libc -> [main] -> goro_run -> goro_main -> exit
+ *
+ * MA1  The process ends as soon as goro_main returns: no other goroutine is waited for.
+ *
+ * Locking: none. Go: main in runtime/proc.go.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "goro.h"
+
+struct arguments {
+	int argc;
+	char **argv;
+};
+
+static int run_main(void *arg)
+{
+	struct arguments *a = arg;
+
+	exit(goro_main(a->argc, a->argv));
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments a = {argc, argv};
+	int error = goro_run(run_main, &a);
+
+	/* Only when it could not start, or the main goroutine left by goro_exit. */
+	fprintf(stderr, "goro: the runtime could not start: %s\n", strerror(-error));
+	return 2;
+}

@@ -1,0 +1,127 @@
+/*
+ * os.h - what the runtime asks of the operating system, and nothing more.
+ *
+ *   every floor above -> [os_*] -> Linux
+ *
+ * OS1  errno is read only in this folder, on the line after the call that set it.
+ * OS2  A call that can fail returns >= 0 or a negative errno value, and has then changed nothing.
+ * OS3  Every call that tests must be able to fail asks os_fault() first (debug builds).
+ */
+#ifndef OS_OS_H
+#define OS_OS_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdnoreturn.h>
+
+#include "base/atomic.h"
+
+#define OS_FOREVER INT64_MAX
+
+/* ---- os_fault.c: GORO_FAULT=mmap:3 makes the third mmap fail. ---- */
+
+#define OS_FAULTS(X) X(MMAP, "mmap") X(MADVISE, "madvise") X(THREAD, "clone") X(FUTEX, "futex") X(MALLOC, "malloc")
+enum os_fault {
+#define OS_FAULT_ENUM(name, text) OS_FAULT_##name,
+	OS_FAULTS(OS_FAULT_ENUM)
+#undef OS_FAULT_ENUM
+	OS_FAULT_COUNT
+};
+#ifdef GORO_DEBUG
+void os_fault_init(void);
+bool os_fault(enum os_fault kind); /* count one call; true: it must fail */
+#else
+static inline void os_fault_init(void) {}
+static inline bool os_fault(enum os_fault kind) { return (void)kind, false; }
+#endif
+
+/* ---- os_futex.c ---- */
+
+/*
+ * Sleep while *word == expected, until a wake, a signal, or the deadline (os_now() clock).
+ * 0, or -ETIMEDOUT; may return early for no reason, so that every caller waits in a loop.
+ */
+int os_futex_wait(atomic_of(uint32_t) *word, uint32_t expected, int64_t deadline);
+/* Wake up to n sleepers. Never reads *word: it may have been freed, which then wakes nobody. */
+void os_futex_wake(atomic_of(uint32_t) *word, int n);
+
+/* ---- os_fence.c ---- */
+
+void os_fence_init(void); /* GORODEBUG=membarrier=0 forbids it */
+
+/* ---- os_thread.c ---- */
+
+/* Start a detached thread with a small stack. 0, -EAGAIN (a limit), -ENOMEM. */
+int os_thread_start(void *(*fn)(void *), void *arg);
+noreturn void os_thread_exit(void);
+void os_thread_yield(void);
+int os_thread_id(void);
+void os_thread_precise_waits(void); /* wait with nanoseconds: no timer slack for this thread */
+void os_thread_signal(int tid, int signo);
+void os_thread_stack(const void **lo, size_t *size); /* of the calling thread */
+int os_threads_of_process(void);    /* tasks that exist now; -errno */
+
+/* ---- os_mem.c ---- */
+
+void *os_mem_reserve(size_t size);  /* zeroed, readable, writable, no memory yet; NULL if out of it */
+void os_mem_release(void *at, size_t size);
+void os_mem_discard(void *at, size_t size); /* contents lost, memory given back, range stays usable */
+void os_mem_populate(void *at, size_t size); /* a hint: make the pages present in one go */
+
+#define OS_GUARDS(X) X(MADVISE, "guard") X(MPROTECT, "mprotect") X(CANARY, "canary")
+enum os_guard {
+#define OS_GUARD_ENUM(name, text) OS_GUARD_##name,
+	OS_GUARDS(OS_GUARD_ENUM)
+#undef OS_GUARD_ENUM
+};
+void os_guard_init(void);           /* probes; GORO_STACKGUARD=guard|mprotect|canary forces one */
+enum os_guard os_guard_method(void);
+const char *os_guard_name(enum os_guard method);
+/* Make a range fault when touched, by the best method that works; says which did. */
+enum os_guard os_mem_guard(void *at, size_t size);
+
+void *os_alloc(size_t size);        /* malloc, zeroed; NULL if out of memory */
+void os_free(void *at);
+
+/* ---- os_clock.c ---- */
+
+int64_t os_now(void);               /* CLOCK_MONOTONIC in ns */
+void os_sleep_until(int64_t deadline); /* this thread */
+
+/* ---- os_cpu.c ---- */
+
+struct os_cpus {
+	int online;      /* sysconf */
+	int in_affinity; /* may run on */
+	int quota;       /* cgroup cpu.max rounded up, at least 2; 0: none */
+	int usable;      /* what counts */
+};
+void os_cpu_count(struct os_cpus *cpus);
+
+/* ---- os_signal.c ---- */
+
+/* An alternate signal stack for this thread. NULL: no memory, or the thread has one already. */
+void *os_altstack_install(void);
+void os_altstack_remove(void *stack);
+/* Install handler for signo unless the program ignores or handles it already; says whether it did. */
+bool os_signal_install_default(int signo, void (*handler)(int, siginfo_t *, void *));
+/* Install handler for signo whatever was there. */
+void os_signal_install(int signo, void (*handler)(int, siginfo_t *, void *), struct sigaction *old);
+/* Back to the default, if handler is still the one in place. */
+void os_signal_remove(int signo, void (*handler)(int, siginfo_t *, void *));
+void os_signal_restore(int signo, const struct sigaction *old);
+/* What a handler does with a signal that is not ours: what would have happened without us. */
+void os_signal_forward(int signo, siginfo_t *info, void *context, const struct sigaction *old);
+uintptr_t os_context_sp(const void *context);
+uintptr_t os_context_pc(const void *context);
+
+/* ---- os_file.c ---- */
+
+void os_write(int fd, const void *data, size_t size); /* all of it, or as much as can be */
+int os_read_file(const char *path, char *buffer, size_t size); /* bytes read, always ended by 0; -errno */
+noreturn void os_exit_now(int status);
+const char *os_env(const char *name); /* NULL if unset or empty */
+
+#endif

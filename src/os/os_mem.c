@@ -1,0 +1,111 @@
+/*
+ * os_mem.c - address space, guards, and giving memory back.
+ *
+ *   stacks, slabs of Gs, heaps -> [os_mem_*] -> mmap, madvise, mprotect
+ *
+ * ME1  os_mem_guard never fails: what cannot be guarded by the kernel is left to the stack's canary.
+ * ME2  A guard survives os_mem_discard of the range above it.
+ *
+ * MADV_GUARD_INSTALL (Linux 6.13) guards pages without splitting the mapping; mprotect splits it in two
+ * and so stops at vm.max_map_count, about 32 000 stacks. Rejected: one mapping a stack, for that reason.
+ *
+ * Locking: none. Go: sysReserve, sysUnused, sysFault in runtime/mem_linux.go.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "os/os.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+static enum os_guard guard_method = OS_GUARD_MPROTECT;
+
+void *os_mem_reserve(size_t size)
+{
+	if (os_fault(OS_FAULT_MMAP))
+		return NULL;
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return at == MAP_FAILED ? NULL : at;
+}
+
+void os_mem_release(void *at, size_t size)
+{
+	/* ENOMEM: cutting a mapping in two would exceed vm.max_map_count; then only the memory goes back. */
+	if (munmap(at, size) != 0)
+		os_mem_discard(at, size);
+}
+
+void os_mem_discard(void *at, size_t size)
+{
+	(void)madvise(at, size, MADV_DONTNEED); /* fails only for locked pages, which stay */
+}
+
+void os_mem_populate(void *at, size_t size)
+{
+	(void)madvise(at, size, MADV_POPULATE_WRITE); /* EINVAL before Linux 5.14: then they fault in */
+}
+
+const char *os_guard_name(enum os_guard method)
+{
+	static const char *const names[] = {
+#define OS_GUARD_NAME(name, text) text,
+		OS_GUARDS(OS_GUARD_NAME)
+#undef OS_GUARD_NAME
+	};
+	return names[method];
+}
+
+static bool guard_install_works(void)
+{
+	if (os_fault(OS_FAULT_MADVISE))
+		return false;
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED)
+		return false;
+	bool works = madvise(page, 4096, MADV_GUARD_INSTALL) == 0;
+	munmap(page, 4096);
+	return works;
+}
+
+void os_guard_init(void)
+{
+	const char *forced = os_env("GORO_STACKGUARD");
+
+	guard_method = guard_install_works() ? OS_GUARD_MADVISE : OS_GUARD_MPROTECT;
+	/* An unknown name changes nothing; a method that the kernel lacks falls through as always. */
+	for (int i = OS_GUARD_MADVISE; forced && i <= OS_GUARD_CANARY; i++)
+		if (strcmp(forced, os_guard_name((enum os_guard)i)) == 0)
+			guard_method = (enum os_guard)i;
+}
+
+enum os_guard os_guard_method(void)
+{
+	return guard_method;
+}
+
+enum os_guard os_mem_guard(void *at, size_t size)
+{
+	if (guard_method == OS_GUARD_MADVISE && !os_fault(OS_FAULT_MADVISE) &&
+	    madvise(at, size, MADV_GUARD_INSTALL) == 0)
+		return OS_GUARD_MADVISE;
+	if (guard_method != OS_GUARD_CANARY && mprotect(at, size, PROT_NONE) == 0)
+		return OS_GUARD_MPROTECT;
+	return OS_GUARD_CANARY;
+}
+
+void *os_alloc(size_t size)
+{
+	return os_fault(OS_FAULT_MALLOC) ? NULL : calloc(1, size);
+}
+
+void os_free(void *at)
+{
+	free(at);
+}

@@ -1,0 +1,118 @@
+/*
+ * os_signal.c - alternate stacks, handlers, and handing on what is not ours.
+ *
+ *   boot, mstart -> [os_signal_install], [os_altstack_install]
+ *
+ * SG1  A handler of ours that declines a signal leaves the program as if we had never been there.
+ * SG2  A thread that brought its own alternate stack keeps it.
+ *
+ * Locking: none. Go: runtime/signal_unix.go, sigfwdgo.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "os/os.h"
+
+#define ALTSTACK_SIZE (128u << 10) /* the overflow report unwinds and names frames on it */
+
+void *os_altstack_install(void)
+{
+	stack_t old;
+
+	if (sigaltstack(NULL, &old) == 0 && !(old.ss_flags & SS_DISABLE))
+		return NULL;
+	void *memory = os_mem_reserve(ALTSTACK_SIZE);
+	stack_t stack = {.ss_sp = memory, .ss_size = ALTSTACK_SIZE};
+	if (!memory)
+		return NULL;
+	if (sigaltstack(&stack, NULL) != 0) {
+		os_mem_release(memory, ALTSTACK_SIZE);
+		return NULL;
+	}
+	return memory;
+}
+
+void os_altstack_remove(void *memory)
+{
+	stack_t off = {.ss_flags = SS_DISABLE, .ss_size = ALTSTACK_SIZE};
+
+	if (!memory)
+		return;
+	sigaltstack(&off, NULL);
+	os_mem_release(memory, ALTSTACK_SIZE);
+}
+
+void os_signal_install(int signo, void (*handler)(int, siginfo_t *, void *), struct sigaction *old)
+{
+	struct sigaction action;
+
+	memset(&action, 0, sizeof(action));
+	action.sa_sigaction = handler;
+	action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
+	sigemptyset(&action.sa_mask);
+	sigaction(signo, &action, old);
+}
+
+bool os_signal_install_default(int signo, void (*handler)(int, siginfo_t *, void *))
+{
+	struct sigaction old;
+
+	if (sigaction(signo, NULL, &old) != 0 || (old.sa_flags & SA_SIGINFO) || old.sa_handler != SIG_DFL)
+		return false;
+	os_signal_install(signo, handler, NULL);
+	return true;
+}
+
+void os_signal_remove(int signo, void (*handler)(int, siginfo_t *, void *))
+{
+	struct sigaction now, fallback;
+
+	memset(&fallback, 0, sizeof(fallback));
+	fallback.sa_handler = SIG_DFL;
+	if (sigaction(signo, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) && now.sa_sigaction == handler)
+		sigaction(signo, &fallback, NULL);
+}
+
+void os_signal_restore(int signo, const struct sigaction *old)
+{
+	sigaction(signo, old, NULL);
+}
+
+void os_signal_forward(int signo, siginfo_t *info, void *context, const struct sigaction *old)
+{
+	if (old->sa_flags & SA_SIGINFO) {
+		old->sa_sigaction(signo, info, context);
+	} else if (old->sa_handler == SIG_DFL || (old->sa_handler == SIG_IGN && info->si_code > 0)) {
+		/* Returning runs the faulting instruction again, now with the default action. */
+		struct sigaction fallback;
+		memset(&fallback, 0, sizeof(fallback));
+		fallback.sa_handler = SIG_DFL;
+		sigaction(signo, &fallback, NULL);
+		if (info->si_code <= 0)
+			raise(signo);
+	} else if (old->sa_handler != SIG_IGN) {
+		old->sa_handler(signo);
+	}
+}
+
+uintptr_t os_context_sp(const void *context)
+{
+	const ucontext_t *uc = context;
+#if defined(__x86_64__)
+	return (uintptr_t)uc->uc_mcontext.gregs[REG_RSP];
+#else
+	return (uintptr_t)uc->uc_mcontext.sp;
+#endif
+}
+
+uintptr_t os_context_pc(const void *context)
+{
+	const ucontext_t *uc = context;
+#if defined(__x86_64__)
+	return (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
+#else
+	return (uintptr_t)uc->uc_mcontext.pc;
+#endif
+}

@@ -1,0 +1,92 @@
+/*
+ * os_thread.c - threads: started by libc, so that thread-locals of every library work in them.
+ *
+ *   mstart, sysmon <- [os_thread_start]
+ *
+ * TH1  A thread that we start is detached, has a small stack (goroutines bring their own) and inherits
+ *      the signal mask of its creator.
+ *
+ * Locking: none. Go: newosproc in runtime/os_linux.go.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "os/os.h"
+
+#define THREAD_STACK_SIZE (256u << 10)
+
+int os_thread_start(void *(*fn)(void *), void *arg)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	if (os_fault(OS_FAULT_THREAD))
+		return -EAGAIN;
+	int error = pthread_attr_init(&attr);
+	if (error)
+		return -error;
+	/* A program with large static thread-locals needs more: pthread_create then says EINVAL. */
+	pthread_attr_setstacksize(&attr, THREAD_STACK_SIZE);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	error = pthread_create(&thread, &attr, fn, arg);
+	if (error == EINVAL) {
+		pthread_attr_setstacksize(&attr, 8u << 20);
+		error = pthread_create(&thread, &attr, fn, arg);
+	}
+	pthread_attr_destroy(&attr);
+	return -error;
+}
+
+noreturn void os_thread_exit(void)
+{
+	pthread_exit(NULL);
+}
+
+void os_thread_yield(void)
+{
+	sched_yield();
+}
+
+int os_thread_id(void)
+{
+	return (int)syscall(SYS_gettid);
+}
+
+void os_thread_precise_waits(void)
+{
+	(void)prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0); /* a failure costs 50 us of lateness, no more */
+}
+
+void os_thread_signal(int tid, int signo)
+{
+	(void)syscall(SYS_tgkill, getpid(), tid, signo); /* ESRCH: it has just ended */
+}
+
+void os_thread_stack(const void **lo, size_t *size)
+{
+	pthread_attr_t attr;
+	void *at = NULL;
+
+	*size = 0;
+	if (pthread_getattr_np(pthread_self(), &attr) == 0) {
+		pthread_attr_getstack(&attr, &at, size);
+		pthread_attr_destroy(&attr);
+	}
+	*lo = at;
+}
+
+int os_threads_of_process(void)
+{
+	struct stat st;
+
+	/* The link count of the folder is two plus its tasks. */
+	if (stat("/proc/self/task", &st) != 0)
+		return -errno;
+	return (int)st.st_nlink - 2;
+}

@@ -1,0 +1,50 @@
+/*
+ * idle.c - where idle Ms and Ps wait, and how many Ms spin.
+ *
+ *   find (nothing to do) -> [idle_put_p], [idle_put_m]      wake -> [idle_get_p], [idle_get_m]
+ *
+ * ID1, ID2 stand in idle.h.
+ *
+ * Locking: the caller holds sched.lock. Go: pidleput, pidleget, mput, mget in runtime/proc.go.
+ */
+#include "queue/idle.h"
+
+struct idle idle;
+
+void idle_put_m(struct m *mp)
+{
+	mp->idle_link = idle.ms;
+	idle.ms = mp;
+	idle.n_m++;
+}
+
+struct m *idle_get_m(void)
+{
+	struct m *mp = idle.ms;
+
+	if (mp) {
+		idle.ms = mp->idle_link;
+		idle.n_m--;
+	}
+	return mp;
+}
+
+void idle_put_p(struct p *pp)
+{
+	store_rlx(&pp->state, P_IDLE); /* relaxed: under the lock */
+	pp->m = NULL;
+	pp->idle_link = idle.ps;
+	idle.ps = pp;
+	store_rlx(&idle.n_p, load_rlx(&idle.n_p) + 1); /* relaxed: the lock's writer; wake.c fences */
+}
+
+struct p *idle_get_p(void)
+{
+	struct p *pp = idle.ps;
+
+	if (pp) {
+		idle.ps = pp->idle_link;
+		store_rlx(&idle.n_p, load_rlx(&idle.n_p) - 1); /* relaxed: as above */
+	}
+	return pp;
+}

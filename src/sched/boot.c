@@ -1,0 +1,235 @@
+/*
+ * boot.c - the start and the end of a run.
+ *
+ *   main() or the program -> [goro_run] -> Ps, m0, main goroutine, sysmon -> m_run -> all gone -> result
+ *
+ * BT1  run_state goes NONE -> STARTING -> ON -> ENDING -> NONE; only goro_run and run_end() move it.
+ * BT2  After goro_run returns, no thread of the runtime touches its memory, and goroutines that were left are
+ *      dead: their stacks are in the pool, their records off every wait queue.
+ *
+ * goro_run returns when each goroutine that runs at that moment has reached its next call of the library; a program
+ * that is started by libgoro's main() leaves by exit() at once.
+ *
+ * Locking: sched.lock where other threads exist. Go: schedinit, rt0_go, main in runtime/proc.go.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fatal.h"
+#include "event/timer.h"
+#include "goro.h"
+#include "os/os.h"
+#include "queue/gfree.h"
+#include "queue/globq.h"
+#include "sched/sched.h"
+
+struct sched sched = {.lock = LOCK_INIT(LOCK_SCHED), .max_m = MAXTHREADS_DEFAULT};
+
+struct main_call {
+	int (*fn)(void *);
+	void *arg;
+};
+
+static struct main_call main_call;
+
+void (*g_waiter_bury)(struct g *gp);
+
+static void main_entry(void *arg)
+{
+	struct main_call *call = arg;
+
+	sched.main_result = call->fn(call->arg);
+}
+
+/* A positive number, or 0 for anything else. */
+static uint32_t parse_procs(const char *text)
+{
+	char *end;
+
+	if (!text)
+		return 0;
+	long n = strtol(text, &end, 10);
+	if (*end != 0 || n < 1)
+		return 0;
+	return n > MAXPROCS_LIMIT ? MAXPROCS_LIMIT : (uint32_t)n;
+}
+
+static uint32_t procs_wanted(void)
+{
+	struct os_cpus cpus;
+	const char *name = os_env("GORO_MAXPROCS") ? "GORO_MAXPROCS" : "GOMAXPROCS";
+	const char *text = os_env(name);
+	uint32_t n = parse_procs(text);
+
+	os_cpu_count(&cpus);
+	uint32_t fallback = cpus.usable > MAXPROCS_LIMIT ? MAXPROCS_LIMIT : (uint32_t)cpus.usable;
+	if (text && n == 0)
+		print_to(2, "goro: %s=%s is not a positive number: using %u, the CPUs of this process\n", name, text,
+			 fallback);
+	else if (text && n == MAXPROCS_LIMIT && strtol(text, NULL, 10) > MAXPROCS_LIMIT)
+		print_to(2, "goro: %s=%s is more than this runtime can have: using %u\n", name, text, n);
+	return n ? n : fallback;
+}
+
+static void state_reset(void)
+{
+	uint32_t max_m = sched.max_m;
+
+	sched = (struct sched){.max_m = max_m};
+	lock_init(&sched.lock, LOCK_SCHED);
+	memset(&idle, 0, sizeof(idle));
+	store_rlx(&preempt_pending, 0); /* relaxed: no other thread yet */
+	store_rlx(&sched.next_g_id, 1); /* relaxed: likewise */
+	store_rlx(&sched.coarse_now, os_now()); /* relaxed: likewise */
+	globq_init();
+}
+
+static void procs_free(void)
+{
+	for (uint32_t i = 0; i < MAXPROCS_LIMIT && sched.p[i]; i++) {
+		gfree_flush(&sched.p[i]->gfree);
+		stack_cache_flush(&sched.p[i]->stacks);
+		timers_free(&sched.p[i]->timers);
+		os_mem_release(sched.p[i], (sizeof(struct p) + 4095) & ~(size_t)4095);
+		sched.p[i] = NULL;
+	}
+}
+
+/* BT2: what the run left behind. */
+static void g_bury(struct g *gp, void *arg)
+{
+	(void)arg;
+	if (gp->waiter && g_waiter_bury)
+		g_waiter_bury(gp);
+	if (gp->name)
+		os_free(gp->name);
+	if (!gp->sp && gp->args_size > G_INLINE_ARGS && gp->args_size != ARGS_ARE_POINTER)
+		os_free(gp->u.heap);
+	if (gp->has_own_stack)
+		stack_unmap(gp->stack);
+	else if (gp->stack.lo)
+		stack_give(&sched.p[0]->stacks, gp->stack, gp->has_canary);
+	if (gp->sp)
+		deferred_drop_all(gp);
+	store_rlx(&gp->state, G_DEAD); /* relaxed: no other thread is left */
+}
+
+static int fail(int error)
+{
+	procs_free();
+	store_rel(&sched.run_state, RUN_NONE); /* RUN-STATE */
+	return error;
+}
+
+/* The runtime with its main goroutine queued, all but the threads. */
+static int boot(void)
+{
+	struct spawn_request request = {.entry = main_entry, .arg = &main_call, .fn = (void (*)(void))main_call.fn};
+
+	os_fault_init();
+	os_fence_init();
+	os_guard_init();
+	state_reset();
+	store_rel(&sched.run_state, RUN_STARTING); /* RUN-STATE */
+	if (procs_resize(procs_wanted()) < 0)
+		return -ENOMEM;
+	struct m *mp = m_new();
+	if (!mp)
+		return -ENOMEM;
+	m_self_set(mp);
+	acquire_p(mp, sched.p[0]);
+	int error = spawn(&request);
+	if (error == 0) {
+		struct g *gp = load_rlx(&sched.p[0]->runq.next); /* relaxed: no other thread yet */
+		gp->is_main = true;
+		for (uint32_t i = load_rlx(&sched.n_procs); i-- > 1;) /* relaxed: likewise */
+			idle_put_p(sched.p[i]);
+		error = sysmon_start();
+	}
+	m_self_set(NULL);
+	if (error) {
+		os_free(mp);
+		sched.all_m = NULL;
+	}
+	return error;
+}
+
+int goro_run(int (*fn)(void *), void *arg)
+{
+	uint32_t none = RUN_NONE;
+
+	if (!fn)
+		panic_at("go of nil func value");
+	if (!cas_acq_rel(&sched.run_state, &none, RUN_STARTING)) /* RUN-STATE */
+		return -EBUSY;
+	main_call = (struct main_call){fn, arg};
+	int error = boot();
+	if (error)
+		return fail(error);
+	faults_install();
+	store_rel(&sched.run_state, RUN_ON); /* RUN-STATE */
+	m_run(sched.all_m);
+	sysmon_stop();
+	faults_remove();
+	int result = sched.main_result;
+	gfree_each(g_bury, NULL);
+	procs_free();
+	gfree_reset();
+	store_rel(&sched.run_state, RUN_NONE); /* RUN-STATE */
+	return result;
+}
+
+void run_end(void)
+{
+	struct m *mp;
+
+	lock_acquire(&sched.lock);
+	store_rel(&sched.run_state, RUN_ENDING); /* RUN-STATE */
+	store_rel(&sched.stop_wanted, 1);        /* STOP-ASK */
+	while ((mp = idle_get_m()))
+		note_wake(&mp->note);
+	/* Those that wait for their locked goroutine are in no list; a note too many does no harm now. */
+	for (mp = sched.all_m; mp; mp = mp->all_link)
+		note_wake(&mp->note);
+	lock_release(&sched.lock);
+	keeper_break();
+	preempt_ask_all();
+}
+
+int goro_maxthreads(int n)
+{
+	lock_acquire(&sched.lock);
+	int old = (int)sched.max_m;
+	bool is_exceeded = n >= 1 && sched.n_m > (uint32_t)n;
+	if (n >= 1)
+		sched.max_m = (uint32_t)n;
+	lock_release(&sched.lock);
+	if (is_exceeded)
+		fatal("program exceeds %d-thread limit", n);
+	return old;
+}
+
+int goro_count(void)
+{
+	return load_acq(&sched.run_state) == RUN_NONE ? 0 : count_goroutines(); /* RUN-STATE */
+}
+
+uint64_t goro_id(void)
+{
+	struct m *mp = m_self();
+
+	return mp && mp->curg ? mp->curg->id : 0;
+}
+
+void goro_set_name(const char *name)
+{
+	struct m *mp = m_self();
+	struct g *gp = mp ? mp->curg : NULL;
+
+	if (!gp)
+		return;
+	if (!gp->name && !(gp->name = os_alloc(NAME_MAX_BYTES)))
+		return; /* out of memory: a name is not worth a failure */
+	format_to(gp->name, NAME_MAX_BYTES, "%s", name ? name : "");
+}

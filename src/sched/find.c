@@ -1,0 +1,248 @@
+/*
+ * find.c - where the next G comes from, and going to sleep when there is none.
+ *
+ *   schedule -> [find_runnable]: timers, every 61st the global queue, next slot, ring, global queue,
+ *               steal from the others; then release the P, look at everything again, sleep
+ *
+ * FI1  Whoever releases its P passes WAKE-SLEEP (wake.c) before it sleeps.
+ * FI2  A next slot is stolen only in the last round, and only from a P whose G has run for a few
+ *      microseconds since: the pair that hands a value to and fro on one P is left alone.
+ * FI3  While any heap holds a timer and an M is idle, one idle M (the keeper) sleeps no longer than until the
+ *      first of them: keeper: KEEP-SLEEP: publish "until anything", heavy fence, read all heaps;
+ *      arming: write the heap's first_when, light fence (KEEP-ADD), read keeper_until.
+ *
+ * Locking: sched.lock to release and acquire Ps. Go: findRunnable, stealWork, pollWork in runtime/proc.go.
+ */
+#include "base/rand.h"
+#include "event/timer.h"
+#include "os/os.h"
+#include "queue/globq.h"
+#include "queue/runq.h"
+#include "sched/sched.h"
+
+#ifdef GORO_MODEL
+#define NEXT_SLOT_AGE_NS 0
+#else
+#define NEXT_SLOT_AGE_NS 3000
+#endif
+
+void check_timers(struct p *pp, int64_t now)
+{
+	struct glist due = {0};
+
+	timers_expire(&pp->timers, now, &due);
+	ready_list(&due);
+}
+
+static struct g *find_local(struct p *pp, bool *inherits_slice)
+{
+	struct g *gp = runq_get_next(&pp->runq);
+
+	if (gp) {
+		*inherits_slice = true;
+		return gp;
+	}
+	return runq_get(&pp->runq);
+}
+
+static bool next_slot_is_old(struct p *victim)
+{
+	struct g *before = load_rlx(&victim->runq.next); /* relaxed: only compared */
+	uint32_t calls = load_rlx(&victim->sched_calls); /* relaxed: likewise */
+
+	if (!before || load_rlx(&victim->state) != P_RUNNING) /* relaxed: a hint */
+		return before != NULL;
+	for (int64_t end = os_now() + NEXT_SLOT_AGE_NS; os_now() < end;)
+		cpu_relax();
+	return load_rlx(&victim->runq.next) == before && /* relaxed: as above */
+	       load_rlx(&victim->sched_calls) == calls;  /* relaxed: as above */
+}
+
+static struct g *steal_from(struct m *mp, struct p *victim, bool is_last_round, int64_t *now)
+{
+	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
+
+	if (is_last_round && timers_first(&victim->timers) != TIMER_NEVER) {
+		if (!*now)
+			*now = os_now();
+		if (timers_first(&victim->timers) <= *now) {
+			check_timers(victim, *now);
+			struct g *gp = runq_get(&pp->runq);
+			if (gp)
+				return gp;
+		}
+	}
+	if (runq_length(&victim->runq) == 0)
+		return NULL;
+	return runq_steal(&pp->runq, &victim->runq, is_last_round && next_slot_is_old(victim));
+}
+
+static uint32_t gcd(uint32_t a, uint32_t b)
+{
+	while (b) {
+		uint32_t t = a % b;
+		a = b;
+		b = t;
+	}
+	return a;
+}
+
+/* Four passes over all Ps, each from a random start in a random order. */
+static struct g *steal(struct m *mp)
+{
+	uint32_t n = load_acq(&sched.n_procs); /* PROCS-SET */
+	int64_t now = 0;
+
+	for (int round = 0; round < STEAL_ROUNDS; round++) {
+		uint32_t at = rand_below(&mp->rand, n);
+		uint32_t step = 1 + rand_below(&mp->rand, n);
+		while (gcd(step, n) != 1)
+			step = step % n + 1;
+		for (uint32_t i = 0; i < n; i++, at = (at + step) % n) {
+			struct p *victim = sched.p[at];
+			if (load_rlx(&sched.stop_wanted)) /* relaxed: a hint */
+				return NULL;
+			if (victim == load_rlx(&mp->p)) /* relaxed: our own */
+				continue;
+			struct g *gp = steal_from(mp, victim, round == STEAL_ROUNDS - 1, &now);
+			if (gp)
+				return gp;
+		}
+	}
+	return NULL;
+}
+
+static bool may_spin(struct m *mp)
+{
+	uint32_t busy = load_acq(&sched.n_procs) - load_rlx(&idle.n_p); /* PROCS-SET; relaxed: a heuristic */
+
+	return mp->is_spinning || 2 * load_rlx(&idle.n_spinning) < busy; /* relaxed: a heuristic, WK2 */
+}
+
+/* Give the P away. False: there is a reason to stay (the global queue, or the world stops). */
+static bool release_p_to_idle(struct m *mp)
+{
+	lock_acquire(&sched.lock);
+	if (load_rlx(&sched.stop_wanted) || globq_size()) { /* relaxed: written under the lock; a hint */
+		lock_release(&sched.lock);
+		return false;
+	}
+	idle_put_p(release_p(mp));
+	lock_release(&sched.lock);
+	return true;
+}
+
+static bool work_is_visible(int64_t *first_timer)
+{
+	uint32_t n = load_acq(&sched.n_procs); /* PROCS-SET */
+	bool is_visible = globq_size() != 0;
+
+	*first_timer = TIMER_NEVER;
+	for (uint32_t i = 0; i < n; i++) {
+		if (!runq_is_empty(&sched.p[i]->runq))
+			is_visible = true;
+		if (timers_first(&sched.p[i]->timers) < *first_timer)
+			*first_timer = timers_first(&sched.p[i]->timers);
+	}
+	return is_visible;
+}
+
+/* Take an idle P back as a spinning M. False: none is idle. */
+static bool reacquire_p(struct m *mp)
+{
+	lock_acquire(&sched.lock);
+	struct p *pp = idle_get_p();
+	lock_release(&sched.lock);
+	if (!pp)
+		return false;
+	acquire_p(mp, pp);
+	spinning_begin(mp);
+	return true;
+}
+
+void keeper_break(void)
+{
+	note_wake(&sched.keeper_note);
+}
+
+/* Sleep until the first timer of all Ps. False: there is none, or another M does it. */
+static bool keeper_sleep(void)
+{
+	int64_t first;
+
+	if (xchg_acq_rel(&sched.keeper_taken, 1)) /* KEEP-TAKE */
+		return false;
+	note_clear(&sched.keeper_note);
+	store_rlx(&sched.keeper_until, TIMER_NEVER); /* relaxed: ordered by the fence */
+	fence_heavy();                               /* KEEP-SLEEP: from here on every new timer breaks us */
+	bool has_work = work_is_visible(&first);
+	if (!has_work && first != TIMER_NEVER && load_rlx(&sched.run_state) != RUN_ENDING) { /* relaxed: it wakes us */
+		store_rlx(&sched.keeper_until, first); /* relaxed: whoever sees the old value wakes us too soon */
+		(void)note_sleep_until(&sched.keeper_note, first);
+		has_work = true;
+	}
+	store_rel(&sched.keeper_taken, 0); /* KEEP-TAKE */
+	return has_work;
+}
+
+/*
+ * Nothing to run. Returns with a P (true: look again), or false when the run has ended.
+ */
+static bool sleep_until_woken(struct m *mp)
+{
+	int64_t first_timer;
+
+	if (!release_p_to_idle(mp))
+		return true;
+	mp->armed_timer = false;
+	if (mp->is_spinning) {
+		mp->is_spinning = false;
+		add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */
+	}
+	if (MODEL_KEEP("wake-sleep-fence"))
+		fence_heavy(); /* WAKE-SLEEP: the idle P is visible, then the look at all work */
+	if (MODEL_KEEP("wake-recheck") && work_is_visible(&first_timer) && reacquire_p(mp))
+		return true;
+	while (keeper_sleep()) {
+		store_rlx(&sched.coarse_now, os_now()); /* relaxed: a hint */
+		if (reacquire_p(mp))
+			return true;
+		if (load_rlx(&idle.n_p) == 0) /* relaxed: all are busy and look at their own timers */
+			break;
+	}
+	return stop_m(mp);
+}
+
+struct g *find_runnable(struct m *mp, bool *inherits_slice)
+{
+	for (;;) {
+		struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
+		struct g *gp;
+		if (unlikely(load_rlx(&sched.stop_wanted))) { /* relaxed: seen a little later at worst */
+			if (!world_stop_here(mp))
+				return NULL;
+			continue;
+		}
+		if (timers_first(&pp->timers) != TIMER_NEVER) {
+			int64_t now = os_now();
+			if (timers_first(&pp->timers) <= now)
+				check_timers(pp, now);
+		}
+		uint32_t tick = load_rlx(&pp->sched_tick); /* relaxed: our own */
+		uint32_t share = load_rlx(&sched.n_procs); /* relaxed: a divisor */
+		if (tick % GLOBQ_TICK == GLOBQ_TICK - 1 && (gp = globq_get(&pp->runq, share, 1)))
+			return gp;
+		if ((gp = find_local(pp, inherits_slice)))
+			return gp;
+		if ((gp = globq_get(&pp->runq, share, RUNQ_CAP)))
+			return gp;
+		if (may_spin(mp)) {
+			if (!mp->is_spinning)
+				spinning_begin(mp);
+			if ((gp = steal(mp)))
+				return gp;
+		}
+		if (!sleep_until_woken(mp))
+			return NULL;
+	}
+}

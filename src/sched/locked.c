@@ -1,0 +1,97 @@
+/*
+ * locked.c - goroutines that stay on one thread.
+ *
+ *   goro_lock_thread -> G and M point at each other
+ *   schedule (G is at rest) -> [locked_m_wait] -> sleeps without a P
+ *   schedule of another M (it picked the G) -> [locked_g_hand_over] -> P and G go to the G's own M
+ *
+ * LT1  While locked_g is set, the M runs nothing else; the G runs nowhere else.
+ * LT2  A goroutine that ends while locked ends its thread, which may be in a state that nobody else wants;
+ *      the initial thread is only put to sleep.
+ *
+ * Locking: sched.lock for the count of waiting Ms. Go: stoplockedm, startlockedm, LockOSThread.
+ */
+#include "goro.h"
+#include "sched/sched.h"
+
+static void count_waiting(int change)
+{
+	lock_acquire(&sched.lock);
+	sched.n_m_waiting_locked += (uint32_t)change;
+	lock_release(&sched.lock);
+}
+
+/* Sleep outside of the idle list; whoever wakes us has taken us off the count. */
+static bool wait_for_p(struct m *mp)
+{
+	lock_acquire(&sched.lock);
+	bool is_ending = load_rlx(&sched.run_state) == RUN_ENDING; /* relaxed: written under the lock */
+	if (!is_ending)
+		deadlock_check();
+	lock_release(&sched.lock);
+	if (is_ending)
+		return false;
+	note_sleep(&mp->note);
+	note_clear(&mp->note);
+	if (!mp->next_p)
+		return false; /* the run ends */
+	acquire_p(mp, mp->next_p);
+	mp->next_p = NULL;
+	return true;
+}
+
+bool locked_m_wait(struct m *mp)
+{
+	/* Count first: if no thread can be had for the P, it must be clear that nobody is left. */
+	count_waiting(1);
+	if (load_rlx(&mp->p)) /* relaxed: our own */
+		start_m(release_p(mp), false);
+	return wait_for_p(mp);
+}
+
+bool locked_g_hand_over(struct m *mp, struct g *gp)
+{
+	struct m *owner = gp->locked_m;
+
+	count_waiting(-1);
+	/* The G comes along in the owner's locked_g: the owner runs it without looking elsewhere. */
+	owner->next_p = release_p(mp);
+	note_wake(&owner->note);
+	return stop_m(mp);
+}
+
+void *locked_m_end(struct m *mp)
+{
+	mp->locked_g = NULL;
+	if (mp->id != 0) {
+		mp->is_leaving = true;
+		return mp->g0_sp; /* m_run() gives the P away and ends the thread */
+	}
+	count_waiting(1);
+	start_m(release_p(mp), false);
+	(void)wait_for_p(mp); /* nobody hands a P to it again: LT2 */
+	return mp->g0_sp;
+}
+
+void goro_lock_thread(void)
+{
+	struct m *mp = m_self();
+
+	if (!mp || !mp->curg)
+		return; /* a plain thread is locked to itself */
+	mp->curg->lock_depth++;
+	mp->curg->locked_m = mp;
+	mp->locked_g = mp->curg;
+}
+
+void goro_unlock_thread(void)
+{
+	struct m *mp = m_self();
+
+	if (!mp || !mp->curg || mp->curg->lock_depth == 0)
+		return; /* as in Go */
+	if (--mp->curg->lock_depth > 0)
+		return;
+	mp->curg->locked_m = NULL;
+	mp->locked_g = NULL;
+}

@@ -1,0 +1,153 @@
+/*
+ * loop.c - the schedule loop: pick a G, run it, come back when it stops.
+ *
+ *   park, yield, exit, mstart -> [switch_to_g0] -> [schedule] -> find -> [execute] -> the G
+ *
+ * LO1  schedule() runs on g0 and holds a P; what it returns is the context to resume, with curg set.
+ * LO2  A slice is counted once: a G taken from the next slot goes on with the slice of the G that put it
+ *      there, so that two Gs which wake each other share one slice and cannot shut out the rest.
+ * LO3  A G with a thread of its own runs on that M only.
+ *
+ * Locking: none of its own. Go: schedule, execute in runtime/proc.go; ours returns the context to the switch
+ * instead of jumping to it, so that calls and returns stay paired (arch.h, AR2).
+ */
+#include "arch/arch.h"
+#include "base/sanitize.h"
+#include "os/os.h"
+#include "sched/sched.h"
+
+bool sanitize_is_on;
+
+/* Each of these stands where the stacks change; the sanitizers must not instrument them (sanitize.h). */
+SANITIZE_NOTHING static void sanitize_leave_g(struct m *mp, struct g *gp)
+{
+	if (__sanitizer_start_switch_fiber)
+		__sanitizer_start_switch_fiber(gp->is_ending ? NULL : &gp->asan_fake_stack, mp->stack_lo,
+					       mp->stack_size);
+	if (__tsan_switch_to_fiber)
+		__tsan_switch_to_fiber(mp->tsan_fiber, TSAN_SWITCH_NO_SYNC);
+}
+
+SANITIZE_NOTHING static void sanitize_leave_g0(struct m *mp, struct g *gp)
+{
+	if (__sanitizer_start_switch_fiber)
+		__sanitizer_start_switch_fiber(&mp->asan_fake_stack, (void *)gp->stack.lo,
+					       gp->stack.hi - gp->stack.lo);
+	if (__tsan_switch_to_fiber)
+		__tsan_switch_to_fiber(gp->tsan_fiber, TSAN_SWITCH_NO_SYNC);
+}
+
+SANITIZE_NOTHING void sanitize_enter_g(struct g *gp)
+{
+	if (sanitize_is_on && __sanitizer_finish_switch_fiber)
+		__sanitizer_finish_switch_fiber(gp->asan_fake_stack, NULL, NULL);
+}
+
+/* fn on g0, between the records of the two switches. */
+SANITIZE_NOTHING static void *sanitize_on_g0(void *arg)
+{
+	struct m *mp = m_self();
+
+	if (__sanitizer_finish_switch_fiber && mp->curg)
+		__sanitizer_finish_switch_fiber(mp->asan_fake_stack, NULL, NULL);
+	void *sp = mp->g0_fn(arg);
+	if (mp->curg)
+		sanitize_leave_g0(mp, mp->curg);
+	return sp;
+}
+
+SANITIZE_NOTHING void switch_to_g0(struct m *mp, struct g *gp, void *(*fn)(void *))
+{
+	if (likely(!sanitize_is_on)) {
+		ctx_switch(&gp->sp, mp->g0_sp, fn, gp);
+		return;
+	}
+	mp->g0_fn = fn;
+	sanitize_leave_g(mp, gp);
+	ctx_switch(&gp->sp, mp->g0_sp, sanitize_on_g0, gp);
+	sanitize_enter_g(gp);
+}
+
+static void *first_schedule(void *arg)
+{
+	return schedule(arg);
+}
+
+SANITIZE_NOTHING void schedule_until_end(struct m *mp)
+{
+	mp->g0_fn = first_schedule;
+	ctx_switch(&mp->g0_sp, NULL, sanitize_is_on ? sanitize_on_g0 : first_schedule, mp);
+}
+
+void *execute(struct m *mp, struct g *gp)
+{
+	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
+
+	GORO_ASSERT(!mp->curg && pp->m == mp);
+	g_transition(gp, G_RUNNABLE, G_RUNNING);
+	gp->m = mp;
+	mp->curg = gp;
+	store_rlx(&pp->sched_calls, load_rlx(&pp->sched_calls) + 1); /* relaxed: we write, others watch */
+	if (!gp->sp)
+		g_first_run(mp, gp);
+	return gp->sp;
+}
+
+static void slice_begin(struct p *pp)
+{
+	store_rlx(&pp->sched_tick, load_rlx(&pp->sched_tick) + 1); /* relaxed: we write, sysmon watches */
+	pp->spills = 0;
+	if (unlikely(load_rlx(&pp->preempt))) /* relaxed: seen one slice late at worst */
+		preempt_clear(pp);
+}
+
+void *schedule(struct m *mp)
+{
+	for (;;) {
+		bool inherits_slice = false;
+		if (unlikely(mp->locked_g)) /* LO3 */
+			return locked_m_wait(mp) ? execute(mp, mp->locked_g) : mp->g0_sp;
+		struct g *gp = find_runnable(mp, &inherits_slice);
+		if (unlikely(!gp))
+			return mp->g0_sp; /* the run has ended: m_run() goes on */
+		if (mp->is_spinning)
+			spinning_end(mp);
+		if (unlikely(gp->locked_m)) { /* LO3 */
+			if (!locked_g_hand_over(mp, gp))
+				return mp->g0_sp;
+			continue;
+		}
+		if (unlikely(mp->armed_timer)) {
+			mp->armed_timer = false;
+			wake(); /* somebody must keep the new timer while this G runs */
+		}
+		if (!inherits_slice)
+			slice_begin(load_rlx(&mp->p)); /* relaxed: our own; LO2 */
+		return execute(mp, gp);
+	}
+}
+
+/* A fresh fiber for a fresh stack; what an earlier owner of the stack left poisoned is ours now. */
+SANITIZE_NOTHING void sanitize_g_begin(struct g *gp)
+{
+	if (__tsan_create_fiber)
+		gp->tsan_fiber = __tsan_create_fiber(0);
+	if (__asan_unpoison_memory_region)
+		__asan_unpoison_memory_region((void *)gp->stack.lo, gp->stack.hi - gp->stack.lo);
+}
+
+SANITIZE_NOTHING void sanitize_g_end(struct g *gp)
+{
+	if (__tsan_destroy_fiber && gp->tsan_fiber)
+		__tsan_destroy_fiber(gp->tsan_fiber);
+	gp->tsan_fiber = NULL;
+}
+
+SANITIZE_NOTHING void sanitize_m_begin(struct m *mp)
+{
+	sanitize_is_on = __tsan_switch_to_fiber || __sanitizer_start_switch_fiber;
+	if (__tsan_get_current_fiber)
+		mp->tsan_fiber = __tsan_get_current_fiber();
+	if (sanitize_is_on)
+		os_thread_stack(&mp->stack_lo, &mp->stack_size);
+}

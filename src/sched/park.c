@@ -1,0 +1,107 @@
+/*
+ * park.c - stopping a G until somebody makes it ready, and making it ready.
+ *
+ *   chan, sleep, ... -> [park] -> g0: WAITING, commit -> schedule
+ *   the other side   -> [ready] -> RUNNABLE, next slot of this P (or the global queue) -> wake
+ *
+ * PK1  The commit function, which lets others see the G, runs on g0 after the G's registers lie on its
+ *      stack and its state is WAITING: nobody can run a G that is not at rest.
+ * PK2  After the commit the parking M does not touch the G again: it may run elsewhere already.
+ * PK3  Exactly one waker calls ready() for one park.
+ *
+ * Locking: the caller's lock is released by its commit function. Order: what the waker wrote before ready()
+ * reaches the G through its queue (RQ-PUB, RQ-NEXT) or the queue's lock. Go: gopark, goready, Gosched.
+ */
+#include "base/sanitize.h"
+#include "queue/globq.h"
+#include "queue/runq.h"
+#include "sched/sched.h"
+
+static void canary_check(struct g *gp)
+{
+	if (unlikely(gp->has_canary) && !stack_canary_is_intact(gp->stack))
+		stack_overflow_found(gp);
+}
+
+static void *park_on_g0(void *arg)
+{
+	struct g *gp = arg;
+	struct m *mp = gp->m;
+
+	canary_check(gp);
+	mp->curg = NULL;
+	gp->m = NULL;
+	gp->wait_reason = mp->park_reason;
+	gp->wait_since = load_rlx(&sched.coarse_now); /* relaxed: for reports */
+	g_transition(gp, G_RUNNING, G_WAITING);
+	if (mp->park_commit && !mp->park_commit(gp, mp->park_arg)) {
+		g_transition(gp, G_WAITING, G_RUNNABLE);
+		return execute(mp, gp);
+	}
+	return schedule(mp); /* PK2 */
+}
+
+void park(bool (*commit)(struct g *, void *), void *arg, enum wait_reason reason)
+{
+	struct m *mp = m_self();
+	int saved_errno = self_errno();
+
+	GORO_ASSERT(mp && mp->curg);
+	mp->park_commit = commit;
+	mp->park_arg = arg;
+	mp->park_reason = (uint8_t)reason;
+	switch_to_g0(mp, mp->curg, park_on_g0);
+	self_errno_set(saved_errno); /* perhaps on another thread */
+}
+
+void ready(struct g *gp)
+{
+	struct m *mp = m_self();
+	struct p *pp = mp ? load_rlx(&mp->p) : NULL; /* relaxed: our own */
+
+	g_transition(gp, G_WAITING, G_RUNNABLE);
+	if (likely(pp != NULL))
+		put_runnable(pp, gp, true);
+	else
+		globq_put(gp);
+	wake();
+}
+
+void ready_list(struct glist *list)
+{
+	struct m *mp = m_self();
+	struct p *pp = mp ? load_rlx(&mp->p) : NULL; /* relaxed: our own */
+
+	if (!list->head)
+		return;
+	for (struct g *gp = list->head; gp; gp = gp->link)
+		g_transition(gp, G_WAITING, G_RUNNABLE);
+	if (pp)
+		put_runnable_list(pp, list);
+	else
+		globq_put_list(list);
+	wake();
+}
+
+static void *yield_on_g0(void *arg)
+{
+	struct g *gp = arg;
+	struct m *mp = gp->m;
+
+	canary_check(gp);
+	mp->curg = NULL;
+	gp->m = NULL;
+	g_transition(gp, G_RUNNING, G_RUNNABLE);
+	globq_put(gp);
+	if (unlikely(load_rlx(&idle.n_p))) /* relaxed: a hint; an idle P may take it */
+		wake();
+	return schedule(mp);
+}
+
+void yield_global(struct m *mp)
+{
+	int saved_errno = self_errno();
+
+	switch_to_g0(mp, mp->curg, yield_on_g0);
+	self_errno_set(saved_errno);
+}

@@ -1,0 +1,71 @@
+/*
+ * preempt.c - asking a G that has run long enough to yield at its next call of the library.
+ *
+ *   sysmon (10 ms), world_stop -> [preempt_ask] -> P's request word -> [preempt_check] in every call -> yield
+ *
+ * PR1  preempt_pending is the number of Ps with preempt != 0; each change of one goes with a change of the
+ *      other, so that the fast paths read one word that is nearly always 0.
+ *
+ * Locking: none. Order: PREEMPT-ASK. Go: preemptone, checked in every function prologue; ours in every call
+ * of the library and in goro_checkpoint(). A loop that makes no call is not stopped by this file.
+ */
+#include "event/timer.h"
+#include "goro.h"
+#include "queue/globq.h"
+#include "queue/runq.h"
+#include "sched/sched.h"
+
+atomic_of(uint32_t) preempt_pending;
+
+void preempt_ask(struct p *pp)
+{
+	if (xchg_acq_rel(&pp->preempt, 1) == 0) /* PREEMPT-ASK */
+		add_rlx(&preempt_pending, 1);   /* relaxed: seen soon enough */
+}
+
+void preempt_clear(struct p *pp)
+{
+	if (xchg_acq_rel(&pp->preempt, 0) != 0)          /* PREEMPT-ASK */
+		add_rlx(&preempt_pending, (uint32_t)-1); /* relaxed: likewise */
+}
+
+void preempt_ask_all(void)
+{
+	uint32_t n = load_acq(&sched.n_procs); /* PROCS-SET */
+
+	for (uint32_t i = 0; i < n; i++)
+		if (load_rlx(&sched.p[i]->state) == P_RUNNING) /* relaxed: a hint */
+			preempt_ask(sched.p[i]);
+}
+
+__attribute__((noinline)) void preempt_slow(void)
+{
+	struct m *mp = m_self();
+
+	if (!mp || !mp->curg)
+		return;
+	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
+	if (!load_rlx(&pp->preempt))     /* relaxed: another P is meant */
+		return;
+	preempt_clear(pp);
+	yield_global(mp);
+}
+
+void goro_checkpoint(void)
+{
+	preempt_check();
+}
+
+void goro_yield(void)
+{
+	struct m *mp = m_self();
+
+	if (unlikely(!mp || !mp->curg))
+		panic_at("goro_yield outside a goroutine");
+	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
+	/* Nobody else to run: behind nobody is in front. Timers and requests are looked at all the same. */
+	if (runq_is_empty(&pp->runq) && !globq_size() && timers_first(&pp->timers) == TIMER_NEVER &&
+	    !load_rlx(&preempt_pending) && !load_rlx(&sched.stop_wanted)) /* relaxed: seen next time */
+		return;
+	yield_global(mp);
+}

@@ -1,0 +1,204 @@
+/*
+ * sched.h - the state that all Ps share, and the verbs of this floor.
+ *
+ * SC1  p[0..n_procs) are the Ps that may run; the array and the Ps live until the run ends, so that anybody
+ *      may look at a P that has just become DEAD.
+ * SC2  stop_wanted != 0: whoever enters the schedule loop gives its P away instead of running a G.
+ * SC3  n_m counts every M from its making to its end; n_m == idle + locked and waiting + those that work.
+ */
+#ifndef SCHED_SCHED_H
+#define SCHED_SCHED_H
+
+#include <stdnoreturn.h>
+
+#include "core/m.h"
+#include "core/self.h"
+#include "queue/glist.h"
+#include "queue/idle.h"
+
+enum run_state { RUN_NONE, RUN_STARTING, RUN_ON, RUN_ENDING };
+
+struct sched {
+	struct lock lock;                  /* rank SCHED */
+	struct p *p[MAXPROCS_LIMIT];       /* world stopped to write */
+	atomic_of(uint32_t) n_procs;       /* world stopped to write */
+	atomic_of(uint32_t) stop_wanted;   /* lock to write; STOP-ASK */
+	uint32_t stop_left;                /* lock: Ps that have not stopped yet */
+	struct note stop_note;             /* the last of them wakes the stopper */
+	atomic_of(uint32_t) run_state;     /* enum run_state; RUN-STATE */
+	struct m *all_m;                   /* lock */
+	uint32_t n_m, next_m_id;           /* lock */
+	uint32_t n_m_waiting_locked;       /* lock: Ms that wait for their locked G */
+	uint32_t max_m;                    /* lock */
+	atomic_of(uint64_t) next_g_id;     /* any thread: the next batch */
+	atomic_of(uint64_t) n_spawned_outside; /* any thread: spawned by threads without a P */
+	atomic_of(int64_t) coarse_now;     /* sysmon, sometimes others: the clock, a few ms old */
+	atomic_of(uint32_t) keeper_taken;  /* an M sleeps until the next timer; KEEP-ADD, KEEP-SLEEP */
+	atomic_of(int64_t) keeper_until;   /* when it wakes */
+	struct note keeper_note;
+	struct note end_note;              /* the last M has left */
+	bool main_exited;                  /* the main goroutine called goro_exit */
+	int main_result;
+	atomic_of(uint32_t) n_foreign_blocked; /* plain threads that wait in a goro call */
+};
+
+extern struct sched sched;
+
+/* Some P has been asked to let its G yield; kept so that the fast paths look at one word. */
+extern atomic_of(uint32_t) preempt_pending;
+
+/* ---- loop.c: on g0 ---- */
+
+/* Pick the next G for this M and return its context. */
+void *schedule(struct m *mp);
+/* Leave the G's stack for g0; fn runs there and returns the next context. Returns when the G runs again. */
+void switch_to_g0(struct m *mp, struct g *gp, void *(*fn)(void *));
+/* The thread's first step into the loop; returns when the run has ended. */
+void schedule_until_end(struct m *mp);
+/* Records for the sanitizers: the first thing on a G's stack; a G's life; a thread's. */
+void sanitize_enter_g(struct g *gp);
+void sanitize_g_begin(struct g *gp);
+void sanitize_g_end(struct g *gp);
+void sanitize_m_begin(struct m *mp);
+/* Prepare gp to run on mp; its context. */
+void *execute(struct m *mp, struct g *gp);
+
+/* ---- find.c ---- */
+
+struct g *find_runnable(struct m *mp, bool *inherits_slice);
+/* Run what is due in this P's heap; the Gs become runnable here. */
+void check_timers(struct p *pp, int64_t now);
+void keeper_break(void);
+
+/* ---- wake.c ---- */
+
+/* After work was published: wake an M unless one is looking already. WAKE-SUBMIT. */
+void wake(void);
+/* A timer was put into a heap. May be on g0. */
+void timer_was_armed(struct m *mp, int64_t when);
+/* Let an M run this P, which the caller holds. */
+void start_m(struct p *pp, bool is_spinning);
+void spinning_begin(struct m *mp);
+void spinning_end(struct m *mp);
+/* Sleep without a P until somebody brings one; false: the run has ended. */
+bool stop_m(struct m *mp);
+void acquire_p(struct m *mp, struct p *pp);
+struct p *release_p(struct m *mp);
+void put_runnable(struct p *pp, struct g *gp, bool is_next);
+void put_runnable_list(struct p *pp, struct glist *list);
+
+/* ---- park.c ---- */
+
+/*
+ * Stop running this G until somebody calls ready(). commit(gp, arg) runs on g0 after the registers are
+ * saved; it publishes the G (unlocks what it waits on), or returns false to go on at once.
+ */
+void park(bool (*commit)(struct g *, void *), void *arg, enum wait_reason reason);
+/* Make a WAITING G runnable. Any thread. */
+void ready(struct g *gp);
+/* The same for a list, in order. */
+void ready_list(struct glist *list);
+/* The G goes to the tail of the global queue. */
+void yield_global(struct m *mp);
+
+/* ---- spawn.c, exit.c ---- */
+
+struct spawn_request {
+	void (*entry)(void *);
+	void *arg;
+	const void *data;     /* with size: copied; NULL: arg is passed as it is */
+	size_t size;
+	size_t stack_size;    /* 0: pooled */
+	const char *name;
+	const struct goro_site_ *site;
+	void *pc;
+	void (*fn)(void);
+};
+int spawn(const struct spawn_request *request);
+void g_first_run(struct m *mp, struct g *gp);
+noreturn void g_exit(struct g *gp);
+/* The main goroutine has returned. On g0. */
+void run_end(void);
+int count_goroutines(void);
+
+/* ---- fault.c ---- */
+
+void faults_install(void);
+void faults_remove(void);
+extern const void *fault_context; /* the registers of the fault that is being reported, or NULL */
+noreturn void stack_overflow_found(struct g *gp);
+
+/* ---- panic.c ---- */
+
+void run_deferred(struct g *gp, struct deferred *until);
+void deferred_drop_all(struct g *gp); /* without calling them */
+/* The program did what Go panics at. */
+noreturn void panic_at(const char *text);
+
+/* ---- preempt.c ---- */
+
+void preempt_ask(struct p *pp);
+void preempt_ask_all(void);
+void preempt_clear(struct p *pp);
+void preempt_slow(void);
+/* The head of every call that may be long in coming: one load. */
+static inline void preempt_check(void)
+{
+	if (unlikely(load_rlx(&preempt_pending))) /* relaxed: a request may be seen late */
+		preempt_slow();
+}
+
+/* ---- world.c ---- */
+
+/* Stop every P; the caller may be a G or a plain thread, never g0. One at a time. */
+void world_stop(enum wait_reason reason);
+void world_start(void);
+/* The schedule loop found stop_wanted. False: the run has ended. */
+bool world_stop_here(struct m *mp);
+/* With the world stopped, or before it starts. */
+int procs_resize(uint32_t n);
+/* Best effort, for reports: ask all to stop and wait a little. */
+void world_freeze(void);
+
+/* ---- boot.c ---- */
+
+/* sync/: take a G that will never run again off the queue that it waits in. */
+extern void (*g_waiter_bury)(struct g *gp);
+
+/* ---- mstart.c ---- */
+
+/* Under sched.lock: a new M, not yet started; NULL: no memory. */
+struct m *m_new(void);
+int m_start_thread(struct m *mp);
+/* Make the calling thread mp and schedule until the run ends. */
+void m_run(struct m *mp);
+
+/* ---- locked.c ---- */
+
+/* Give the P away and sleep until somebody hands over our locked G. False: the run has ended. */
+bool locked_m_wait(struct m *mp);
+/* gp belongs to another M: give it our P, and get another. False: the run has ended. */
+bool locked_g_hand_over(struct m *mp, struct g *gp);
+
+/* The G that ended was locked to mp: the thread ends with it (the initial one waits for the run's end). */
+void *locked_m_end(struct m *mp);
+
+/* ---- sysmon.c ---- */
+
+int sysmon_start(void);
+void sysmon_stop(void);
+void sysmon_wake_if_asleep(void);
+/* From a signal handler: dump everything and end the process. */
+void sysmon_ask_dump(void);
+extern void (*sysmon_trace_hook)(int64_t now); /* debug/schedtrace */
+extern int64_t sysmon_trace_period;            /* ns; 0: no trace */
+extern void (*sysmon_dump_hook)(void);         /* debug/dump */
+
+/* ---- deadlock.c ---- */
+
+/* Under sched.lock, when an M has just gone idle. */
+void deadlock_check(void);
+bool deadlock_is_suspected(void);
+void deadlock_check_again(void);
+
+#endif

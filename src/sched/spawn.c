@@ -1,0 +1,247 @@
+/*
+ * spawn.c - making goroutines, and how they begin and end.
+ *
+ *   go() -> [spawn] -> next slot -> ... -> execute -> [g_first_run] -> [g_entry] -> fn -> [g_exit] -> free list
+ *
+ * SP1  A G gets its stack at its first run and gives it back before anything else runs on that M: a burst of
+ *      short goroutines uses a few hot stacks.
+ * SP2  Arguments are copied into the G at once, or to the heap when they are larger than G_INLINE_ARGS, and
+ *      move to the top of the stack at the first run.
+ * SP3  A goroutine that spawns without end is treated as having used its slice after SPILL_LIMIT halves of
+ *      a ring, so that its children run and their Gs and stacks are used again while they are in the caches.
+ *
+ * Locking: none; the P's free list has one owner. Go: newproc, goexit0 in runtime/proc.go.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "arch/arch.h"
+#include "base/fatal.h"
+#include "base/sanitize.h"
+#include "goro.h"
+#include "os/os.h"
+#include "queue/gfree.h"
+#include "queue/globq.h"
+#include "queue/runq.h"
+#include "sched/sched.h"
+
+#define ID_BATCH 16u
+#define SPILL_LIMIT 8u
+
+static uint64_t id_next(struct p *pp)
+{
+	if (!pp)
+		return add_rlx(&sched.next_g_id, 1); /* relaxed: only unique */
+	if (pp->next_id == pp->last_id) {
+		pp->next_id = add_rlx(&sched.next_g_id, ID_BATCH); /* relaxed: only unique */
+		pp->last_id = pp->next_id + ID_BATCH;
+	}
+	return pp->next_id++;
+}
+
+static bool args_copy(struct g *gp, const struct spawn_request *r)
+{
+	if (!r->data) {
+		gp->args_size = ARGS_ARE_POINTER;
+		gp->u.arg = r->arg;
+		return true;
+	}
+	gp->args_size = (uint32_t)r->size;
+	void *to = gp->u.bytes;
+	if (r->size > G_INLINE_ARGS) {
+		to = gp->u.heap = os_alloc(r->size);
+		if (!to)
+			return false;
+	}
+	memcpy(to, r->data, r->size);
+	return true;
+}
+
+/* Everything that reports or the first run look at. gp is fresh or used: nothing of it is known. */
+static int g_fill(struct g *gp, const struct spawn_request *r)
+{
+	gp->sp = NULL;
+	gp->m = NULL;
+	gp->stack = (struct stack){0, 0};
+	gp->has_canary = gp->has_own_stack = gp->is_main = gp->is_ending = false;
+	gp->wait_reason = WAIT_NONE;
+	gp->waiter = NULL;
+	gp->locked_m = NULL;
+	gp->lock_depth = 0;
+	gp->name = NULL;
+	gp->site = r->site;
+	gp->spawn_pc = r->pc;
+	gp->entry = r->entry;
+	gp->fn = r->fn;
+	gp->tsan_fiber = gp->asan_fake_stack = NULL;
+	if (!args_copy(gp, r))
+		return -ENOMEM;
+	if (r->stack_size) {
+		if (stack_map(r->stack_size, &gp->stack, &gp->has_canary) < 0)
+			goto fail_args;
+		gp->has_own_stack = true;
+	}
+	if (r->name) {
+		gp->name = os_alloc(NAME_MAX_BYTES);
+		if (!gp->name)
+			goto fail_stack;
+		format_to(gp->name, NAME_MAX_BYTES, "%s", r->name);
+	}
+	return 0;
+fail_stack:
+	if (gp->has_own_stack)
+		stack_unmap(gp->stack);
+fail_args:
+	if (gp->args_size > G_INLINE_ARGS && gp->args_size != ARGS_ARE_POINTER)
+		os_free(gp->u.heap);
+	return -ENOMEM;
+}
+
+static int spawn_outside(const struct spawn_request *r)
+{
+	if (load_acq(&sched.run_state) != RUN_ON) /* RUN-STATE */
+		return -EPERM;
+	struct g *gp = gfree_take_global();
+	if (!gp)
+		return -ENOMEM;
+	if (g_fill(gp, r) < 0) {
+		gfree_give_global(gp);
+		return -ENOMEM;
+	}
+	gp->id = id_next(NULL);
+	gp->parent_id = 0;
+	g_transition(gp, G_DEAD, G_IDLE);
+	g_transition(gp, G_IDLE, G_RUNNABLE);
+	add_rlx(&sched.n_spawned_outside, 1); /* relaxed: a statistic */
+	sanitize_release(gp);
+	globq_put(gp);
+	wake();
+	return 0;
+}
+
+int spawn(const struct spawn_request *r)
+{
+	struct m *mp = m_self();
+
+	if (unlikely(!mp))
+		return spawn_outside(r);
+	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
+	struct g *gp = gfree_take(&pp->gfree);
+	if (unlikely(!gp))
+		return -ENOMEM;
+	if (unlikely(g_fill(gp, r) < 0)) {
+		gfree_give(&pp->gfree, gp);
+		return -ENOMEM;
+	}
+	gp->id = id_next(pp);
+	gp->parent_id = mp->curg ? mp->curg->id : 0;
+	g_transition(gp, G_DEAD, G_IDLE);
+	g_transition(gp, G_IDLE, G_RUNNABLE);
+	store_rlx(&pp->n_spawned, load_rlx(&pp->n_spawned) + 1); /* relaxed: we write, others add up */
+	sanitize_release(gp);
+	put_runnable(pp, gp, true);
+	wake();
+	if (unlikely(pp->spills >= SPILL_LIMIT) && mp->curg)
+		yield_global(mp); /* SP3 */
+	else
+		preempt_check();
+	return 0;
+}
+
+static void *args_place(struct stack stack, uint32_t size)
+{
+	return (void *)((stack_top(stack) - size) & ~(uintptr_t)15);
+}
+
+/* The G's own first frame. */
+static void g_entry(void *arg)
+{
+	struct g *gp = arg;
+
+	sanitize_enter_g(gp);
+	sanitize_acquire(gp);
+	if (gp->args_size == ARGS_ARE_POINTER)
+		gp->entry(gp->u.run.start_arg);
+	else
+		gp->entry(args_place(gp->stack, gp->args_size));
+	/* Another M may run us by now; gp is ours all the same. */
+	g_exit(gp);
+}
+
+void g_first_run(struct m *mp, struct g *gp)
+{
+	void *top, *start_arg = NULL;
+
+	if (!gp->has_own_stack)
+		gp->stack = stack_take(&load_rlx(&mp->p)->stacks, &gp->has_canary); /* relaxed: our own */
+	if (gp->args_size == ARGS_ARE_POINTER) {
+		start_arg = gp->u.arg;
+		top = (void *)(stack_top(gp->stack) & ~(uintptr_t)15);
+	} else {
+		bool is_inline = gp->args_size <= G_INLINE_ARGS;
+		top = args_place(gp->stack, gp->args_size);
+		memcpy(top, is_inline ? gp->u.bytes : gp->u.heap, gp->args_size);
+		if (!is_inline)
+			os_free(gp->u.heap);
+	}
+	gp->u.run.deferred = NULL;
+	gp->u.run.tries = NULL;
+	gp->u.run.panics = NULL;
+	gp->u.run.start_arg = start_arg;
+	gp->sp = ctx_make(top, g_entry, gp);
+	if (unlikely(sanitize_is_on))
+		sanitize_g_begin(gp);
+}
+
+static void *exit_on_g0(void *arg)
+{
+	struct g *gp = arg;
+	struct m *mp = gp->m;
+	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
+	bool ends_run = gp->is_main && !sched.main_exited;
+
+	if (unlikely(gp->has_canary) && !stack_canary_is_intact(gp->stack))
+		stack_overflow_found(gp);
+	if (unlikely(sanitize_is_on))
+		sanitize_g_end(gp);
+	mp->curg = NULL;
+	g_transition(gp, G_RUNNING, G_DEAD);
+	if (unlikely(gp->name != NULL))
+		os_free(gp->name);
+	if (likely(!gp->has_own_stack))
+		stack_give(&pp->stacks, gp->stack, gp->has_canary);
+	else
+		stack_unmap(gp->stack);
+	bool was_locked = gp->locked_m != NULL;
+	gfree_give(&pp->gfree, gp);
+	store_rlx(&pp->n_ended, load_rlx(&pp->n_ended) + 1); /* relaxed: we write, others add up */
+	if (unlikely(ends_run))
+		run_end();
+	if (unlikely(was_locked))
+		return locked_m_end(mp);
+	return schedule(mp);
+}
+
+noreturn void g_exit(struct g *gp)
+{
+	if (gp->u.run.deferred)
+		run_deferred(gp, NULL);
+	gp->is_ending = true;
+	switch_to_g0(gp->m, gp, exit_on_g0);
+	__builtin_unreachable();
+}
+
+int count_goroutines(void)
+{
+	uint32_t n = load_acq(&sched.n_procs); /* PROCS-SET */
+	uint64_t ended = 0, spawned;
+
+	/* Ends first: a G that ends meanwhile is counted as still there, never as minus one. */
+	for (uint32_t i = 0; i < MAXPROCS_LIMIT && sched.p[i]; i++)
+		ended += load_rlx(&sched.p[i]->n_ended); /* relaxed: a snapshot */
+	(void)n;
+	spawned = load_rlx(&sched.n_spawned_outside); /* relaxed: a snapshot */
+	for (uint32_t i = 0; i < MAXPROCS_LIMIT && sched.p[i]; i++)
+		spawned += load_rlx(&sched.p[i]->n_spawned); /* relaxed: a snapshot */
+	return (int)(spawned - ended);
+}

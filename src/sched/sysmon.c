@@ -1,0 +1,189 @@
+/*
+ * sysmon.c - the thread that watches the others; it has no P.
+ *
+ *   boot -> [sysmon_start] -> every 1 to 10 ms: long runners asked to yield, unused memory given back,
+ *                             schedtrace, a suspected deadlock looked at again, SIGQUIT served
+ *
+ * SM1  It sleeps without end when all Ps are idle and nothing is left to give back: an idle program uses no CPU.
+ * SM2  asleep (store), heavy fence, look at the idle Ps | P taken, light fence, look at asleep: label
+ *      SYSMON-SLEEP; one of the two sees the other.
+ *
+ * It starts at 1 ms, not at Go's 20 us: there are no Ps to take back from system calls yet, and with sleeps of
+ * a millisecond in the program the short rounds were most of its CPU time.
+ *
+ * Locking: none; sched.lock for the caches of idle Ps. Go: sysmon, retake in runtime/proc.go.
+ */
+#include "os/os.h"
+#include "queue/gfree.h"
+#include "sched/sched.h"
+
+#define SCAVENGE_NS INT64_C(100000000)
+#define SUSPECT_MIN_NS INT64_C(10000000)
+#define SUSPECT_MAX_NS INT64_C(1000000000)
+
+static struct {
+	struct note note;                  /* ends its sleep */
+	struct note gone;                  /* it has ended */
+	atomic_of(uint32_t) is_asleep;     /* SM2 */
+	atomic_of(uint32_t) must_end;      /* SYSMON-END */
+	atomic_of(uint32_t) must_dump;     /* SYSMON-DUMP */
+	int64_t next_scavenge, next_trace; /* sysmon */
+	int64_t suspect_delay, next_suspect;
+	int64_t delay;
+	bool has_garbage;
+} sysmon;
+
+void (*sysmon_trace_hook)(int64_t now);
+void (*sysmon_dump_hook)(void);
+int64_t sysmon_trace_period;
+
+static bool all_idle(void)
+{
+	return load_rlx(&idle.n_p) == load_acq(&sched.n_procs); /* relaxed: ordered by the fence; PROCS-SET */
+}
+
+void sysmon_wake_if_asleep(void)
+{
+	fence_light(); /* SYSMON-SLEEP: the P was taken, then the look */
+	if (load_rlx(&sysmon.is_asleep)) /* relaxed: ordered by the fence */
+		note_wake(&sysmon.note);
+}
+
+void sysmon_ask_dump(void)
+{
+	store_rel(&sysmon.must_dump, 1); /* SYSMON-DUMP */
+	note_wake(&sysmon.note);
+}
+
+/* Ask each P whose G has had its slice; says whether there was one. */
+static bool retake(int64_t now)
+{
+	uint32_t n = load_acq(&sched.n_procs); /* PROCS-SET */
+	bool has_asked = false;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct p *pp = sched.p[i];
+		uint32_t tick = load_rlx(&pp->sched_tick);      /* relaxed: compared over milliseconds */
+		if (load_rlx(&pp->state) != P_RUNNING || tick != pp->seen_tick) { /* relaxed: a look */
+			pp->seen_tick = tick;
+			pp->seen_since = now;
+		} else if (now - pp->seen_since >= SLICE_NS) {
+			preempt_ask(pp);
+			has_asked = true;
+		}
+	}
+	return has_asked;
+}
+
+/* The caches of idle Ps and what the pools have not needed for a while. */
+static void scavenge(void)
+{
+	uint32_t given = 0;
+
+	lock_acquire(&sched.lock);
+	for (struct p *pp = idle.ps; pp; pp = pp->idle_link) {
+		gfree_flush(&pp->gfree);
+		stack_cache_flush(&pp->stacks);
+	}
+	lock_release(&sched.lock);
+	given += stack_pool_scavenge(false);
+	given += gfree_scavenge();
+	sysmon.has_garbage = given || stack_pool_warm() || gfree_has_garbage();
+}
+
+static int64_t min64(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* When the next duty is due although all Ps are idle. */
+static int64_t next_duty(void)
+{
+	int64_t at = OS_FOREVER;
+
+	if (sysmon.has_garbage)
+		at = min64(at, sysmon.next_scavenge);
+	if (sysmon_trace_period)
+		at = min64(at, sysmon.next_trace);
+	if (deadlock_is_suspected())
+		at = min64(at, sysmon.next_suspect);
+	return at;
+}
+
+static void duties(int64_t now)
+{
+	if (load_acq(&sysmon.must_dump) && sysmon_dump_hook) /* SYSMON-DUMP */
+		sysmon_dump_hook();
+	if (sysmon_trace_period && now >= sysmon.next_trace) {
+		sysmon.next_trace = now + sysmon_trace_period;
+		sysmon_trace_hook(now);
+	}
+	if (now >= sysmon.next_scavenge) {
+		sysmon.next_scavenge = now + SCAVENGE_NS;
+		scavenge();
+	}
+	if (!deadlock_is_suspected()) {
+		sysmon.suspect_delay = SUSPECT_MIN_NS;
+		sysmon.next_suspect = now + sysmon.suspect_delay;
+	} else if (now >= sysmon.next_suspect) {
+		sysmon.suspect_delay = min64(2 * sysmon.suspect_delay, SUSPECT_MAX_NS);
+		sysmon.next_suspect = now + sysmon.suspect_delay;
+		deadlock_check_again();
+	}
+}
+
+/* SM1. Returns after a wake or when a duty is due. */
+static void sleep_while_idle(void)
+{
+	store_rlx(&sysmon.is_asleep, 1); /* relaxed: ordered by the fence */
+	fence_heavy();                   /* SYSMON-SLEEP */
+	if (all_idle() && !load_rlx(&sysmon.must_end)) { /* relaxed: whoever sets it wakes us */
+		/* Freshly idle programs leave memory behind: one more look after the period. */
+		sysmon.has_garbage |= stack_pool_warm() || gfree_has_garbage();
+		(void)note_sleep_until(&sysmon.note, next_duty());
+	}
+	store_rlx(&sysmon.is_asleep, 0); /* relaxed: a late wake does no harm */
+}
+
+static void *sysmon_main(void *arg)
+{
+	uint32_t quiet_rounds = 0;
+
+	os_thread_precise_waits();
+	while (!load_acq(&sysmon.must_end)) { /* SYSMON-END */
+		int64_t now = os_now();
+		store_rlx(&sched.coarse_now, now); /* relaxed: a hint */
+		duties(now);
+		if (retake(now) || quiet_rounds++ == 0)
+			sysmon.delay = SYSMON_MIN_NS;
+		else
+			sysmon.delay = min64(2 * sysmon.delay, SYSMON_MAX_NS);
+		if (all_idle()) {
+			sleep_while_idle();
+			quiet_rounds = 0;
+		} else {
+			(void)note_sleep_until(&sysmon.note, now + sysmon.delay);
+		}
+		note_clear(&sysmon.note);
+	}
+	note_wake(&sysmon.gone);
+	return arg;
+}
+
+int sysmon_start(void)
+{
+	note_clear(&sysmon.note);
+	note_clear(&sysmon.gone);
+	store_rlx(&sysmon.must_end, 0); /* relaxed: the thread is not there yet */
+	sysmon.next_scavenge = os_now() + SCAVENGE_NS;
+	sysmon.next_trace = os_now() + sysmon_trace_period;
+	sysmon.delay = SYSMON_MIN_NS;
+	return os_thread_start(sysmon_main, NULL);
+}
+
+void sysmon_stop(void)
+{
+	store_rel(&sysmon.must_end, 1); /* SYSMON-END */
+	note_wake(&sysmon.note);
+	note_sleep(&sysmon.gone);
+}

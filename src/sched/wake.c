@@ -1,0 +1,219 @@
+/*
+ * wake.c - bringing idle Ms to work, and never too few of them.
+ *
+ *   go(), ready(), timers -> [wake] -> a spinning M -> find -> work, or sleep again (find.c)
+ *
+ * The protocol (Go's, told for both sides). Work may be published in any ring, in the global queue, or as
+ * a timer. An M may sleep only when there is no work that nobody looks for.
+ *
+ *   submit:  publish the work;               WAKE-SUBMIT: light fence;  read n_idle_p, n_spinning;
+ *            if a P is idle and nobody spins: wake an M that spins.
+ *   sleep:   n_idle_p++ (P released); n_spinning-- if it spun;  WAKE-SLEEP: heavy fence;
+ *            look at every ring, the global queue and the timers again.
+ *
+ * The light and the heavy fence are a StoreLoad pair (base/atomic.h): either the submitter sees the idle P and no
+ * spinner, or the sleeper sees the work. If the submitter relies on another spinner, that one passes
+ * through "sleep" later, or finds work and then wakes a further M itself (spinning_end).
+ * Differs from Go in two ways: every M that releases its P looks again, not only one that spun, which makes Go's
+ * needspinning flag unnecessary; and the submitter pays no fence instruction.
+ *
+ * WK1  n_spinning counts the Ms with is_spinning, and those being started as such.
+ * WK2  At most half of the busy Ps' worth of Ms spin (find.c).
+ *
+ * Locking: sched.lock for the idle lists. Go: wakep, startm, ready in runtime/proc.go.
+ */
+#include <errno.h>
+
+#include "base/fatal.h"
+#include "os/os.h"
+#include "queue/globq.h"
+#include "queue/runq.h"
+#include "sched/sched.h"
+
+void put_runnable(struct p *pp, struct g *gp, bool is_next)
+{
+	if (is_next) {
+		gp = runq_put_next(&pp->runq, gp);
+		if (!gp)
+			return;
+	}
+	while (unlikely(!runq_put(&pp->runq, gp))) {
+		struct glist spilled = {0};
+		if (!runq_spill(&pp->runq, gp, &spilled))
+			continue; /* a thief made room */
+		globq_put_list(&spilled);
+		pp->spills++;
+		return;
+	}
+}
+
+/* Our own ring first; what does not fit goes over as one list. */
+void put_runnable_list(struct p *pp, struct glist *list)
+{
+	struct g *gp;
+
+	while ((gp = glist_pop(list))) {
+		if (!runq_put(&pp->runq, gp)) {
+			struct glist rest = {0};
+			glist_push(&rest, gp);
+			glist_append(&rest, list);
+			globq_put_list(&rest);
+			return;
+		}
+	}
+}
+
+void spinning_begin(struct m *mp)
+{
+	GORO_ASSERT(!mp->is_spinning);
+	mp->is_spinning = true;
+	add_rlx(&idle.n_spinning, 1); /* relaxed: an early sight of it only delays no wake, WK1 */
+}
+
+/* This M has found work: if it was the last that looked, another must look for more. */
+void spinning_end(struct m *mp)
+{
+	GORO_ASSERT(mp->is_spinning);
+	mp->is_spinning = false;
+	add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN: before the look at n_idle_p */
+	wake();
+}
+
+void acquire_p(struct m *mp, struct p *pp)
+{
+	GORO_ASSERT(!load_rlx(&mp->p)); /* relaxed: our own */
+	pp->m = mp;
+	store_rlx(&pp->state, P_RUNNING); /* relaxed: we hold the P */
+	store_rlx(&mp->p, pp);            /* relaxed: reports read it, nobody else */
+}
+
+struct p *release_p(struct m *mp)
+{
+	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
+
+	GORO_ASSERT(pp && pp->m == mp);
+	store_rlx(&mp->p, NULL); /* relaxed: reports read it */
+	pp->m = NULL;
+	return pp;
+}
+
+/* Under sched.lock, which it releases. Without a thread to be had, the P is idle again. */
+static void start_new_m(struct p *pp, bool is_spinning)
+{
+	static atomic_of(uint32_t) has_warned;
+	struct m *mp = NULL;
+	int error = -ENOMEM;
+
+	if (sched.n_m >= sched.max_m) {
+		lock_release(&sched.lock);
+		fatal("program exceeds %u-thread limit", sched.max_m);
+	}
+	mp = m_new();
+	lock_release(&sched.lock);
+	if (mp) {
+		mp->next_p = pp;
+		mp->starts_spinning = is_spinning;
+		error = m_start_thread(mp);
+		if (error == 0)
+			return;
+	}
+	lock_acquire(&sched.lock);
+	idle_put_p(pp);
+	bool nobody_left = sched.n_m == idle.n_m + sched.n_m_waiting_locked;
+	lock_release(&sched.lock);
+	if (is_spinning)
+		add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */
+	if (nobody_left)
+		fatal("cannot create a thread (error %d) and no other can run goroutines: raise the limit of "
+		      "processes (ulimit -u) or of memory", -error);
+	if (xchg_rlx(&has_warned, 1) == 0) /* relaxed: only one wins */
+		print_to(2, "goro: cannot create a thread (error %d): going on with %u; raise the limit of "
+			    "processes (ulimit -u) or of memory\n", -error, sched.n_m);
+}
+
+/* Under sched.lock, which it releases. */
+static void start_m_locked(struct p *pp, bool is_spinning)
+{
+	if (unlikely(load_rlx(&sched.run_state) == RUN_ENDING)) { /* relaxed: under the lock */
+		idle_put_p(pp);
+		lock_release(&sched.lock);
+		if (is_spinning)
+			add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */
+		return;
+	}
+	struct m *mp = idle_get_m();
+	if (!mp) {
+		start_new_m(pp, is_spinning);
+		return;
+	}
+	lock_release(&sched.lock);
+	mp->next_p = pp;
+	mp->starts_spinning = is_spinning;
+	note_wake(&mp->note);
+}
+
+void start_m(struct p *pp, bool is_spinning)
+{
+	lock_acquire(&sched.lock);
+	start_m_locked(pp, is_spinning);
+}
+
+static void wake_slow(void)
+{
+	uint32_t nobody = 0;
+
+	if (!cas_acq_rel(&idle.n_spinning, &nobody, 1)) /* WAKE-SPIN */
+		return;
+	lock_acquire(&sched.lock);
+	struct p *pp = idle_get_p();
+	if (!pp) {
+		lock_release(&sched.lock);
+		add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */
+		return;
+	}
+	start_m_locked(pp, true);
+	sysmon_wake_if_asleep();
+}
+
+void wake(void)
+{
+	if (MODEL_KEEP("wake-submit-fence"))
+		fence_light(); /* WAKE-SUBMIT: the work, then the look at who is idle */
+	if (load_rlx(&idle.n_p) != 0 &&       /* relaxed: ordered by the fence */
+	    load_rlx(&idle.n_spinning) == 0)  /* relaxed: likewise */
+		wake_slow();
+}
+
+void timer_was_armed(struct m *mp, int64_t when)
+{
+	fence_light(); /* KEEP-ADD: first_when of the heap, then the look at the keeper */
+	if (load_rlx(&sched.keeper_taken)) { /* relaxed: ordered by the fence */
+		if (when < load_rlx(&sched.keeper_until)) /* relaxed: likewise */
+			keeper_break();
+	} else if (mp && !mp->curg) {
+		mp->armed_timer = true; /* on g0: this M goes through find_runnable() now */
+	} else {
+		wake();
+	}
+}
+
+bool stop_m(struct m *mp)
+{
+	lock_acquire(&sched.lock);
+	/* A stopper that ends the run looks at the idle list under the lock, once: SC2. */
+	if (load_rlx(&sched.run_state) == RUN_ENDING) { /* relaxed: written under the lock */
+		lock_release(&sched.lock);
+		return false;
+	}
+	idle_put_m(mp);
+	deadlock_check();
+	lock_release(&sched.lock);
+	note_sleep(&mp->note);
+	note_clear(&mp->note);
+	if (!mp->next_p)
+		return false; /* the run ends */
+	mp->is_spinning = mp->starts_spinning;
+	acquire_p(mp, mp->next_p);
+	mp->next_p = NULL;
+	return true;
+}

@@ -1,0 +1,255 @@
+/*
+ * world.c - stopping every P, and changing their number.
+ *
+ *   goro_maxprocs, goro_dump -> [world_stop] -> ... -> [world_start]
+ *   schedule loop of the others -> [world_stop_here] -> their P is STOPPED, the M sleeps
+ *
+ * WD1  One stopper at a time; others queue (world.waiting) and park.
+ * WD2  stop_left counts the Ps that are neither STOPPED nor DEAD; whoever brings it to 0 wakes the stopper.
+ * WD3  A P can leave the idle list only under sched.lock, and while stop_wanted the list is empty: so no P
+ *      starts again before world_start().
+ * WD4  Stopping takes as long as the longest stretch between two calls of the library; sysmon and the
+ *      stopper repeat their request, since a G may clear it at the end of its slice.
+ *
+ * Locking: world.lock (WORLD) for the queue, sched.lock (SCHED) for the Ps. Order: STOP-ASK, PROCS-SET.
+ * Go: stopTheWorldWithSema, startTheWorldWithSema, procresize in runtime/proc.go.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/rand.h"
+#include "event/timer.h"
+#include "goro.h"
+#include "os/os.h"
+#include "queue/gfree.h"
+#include "queue/globq.h"
+#include "queue/runq.h"
+#include "sched/sched.h"
+
+#define STOP_REPEAT_NS 200000
+
+struct world_waiter {
+	struct world_waiter *next;
+	struct g *gp;       /* a goroutine, or */
+	struct note *note;  /* a plain thread */
+};
+
+static struct {
+	struct lock lock;
+	bool is_taken;                     /* lock */
+	struct world_waiter *first, *last; /* lock */
+} world = {.lock = LOCK_INIT(LOCK_WORLD)};
+
+static bool world_commit(struct g *gp, void *arg)
+{
+	(void)gp;
+	(void)arg;
+	lock_release(&world.lock);
+	return true;
+}
+
+/* WD1: like a mutex that is handed on in order. */
+static void world_take(enum wait_reason reason)
+{
+	struct m *mp = m_self();
+	struct note note = {0};
+	struct world_waiter self = {NULL, mp ? mp->curg : NULL, mp ? NULL : &note};
+
+	lock_acquire(&world.lock);
+	if (!world.is_taken) {
+		world.is_taken = true;
+		lock_release(&world.lock);
+		return;
+	}
+	if (world.last)
+		world.last->next = &self;
+	else
+		world.first = &self;
+	world.last = &self;
+	if (self.gp) {
+		park(world_commit, NULL, reason);
+	} else {
+		lock_release(&world.lock);
+		note_sleep(&note);
+	}
+}
+
+static void world_give(void)
+{
+	lock_acquire(&world.lock);
+	struct world_waiter *next = world.first;
+	if (next) {
+		world.first = next->next;
+		if (!world.first)
+			world.last = NULL;
+	} else {
+		world.is_taken = false;
+	}
+	lock_release(&world.lock);
+	if (next && next->gp)
+		ready(next->gp);
+	else if (next)
+		note_wake(next->note);
+}
+
+/* Under sched.lock: one P less to wait for. */
+static void stopped_one(struct p *pp)
+{
+	store_rlx(&pp->state, P_STOPPED); /* relaxed: under the lock */
+	if (sched.stop_left > 0 && --sched.stop_left == 0)
+		note_wake(&sched.stop_note);
+}
+
+bool world_stop_here(struct m *mp)
+{
+	if (mp->is_spinning) {
+		mp->is_spinning = false;
+		add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */
+	}
+	lock_acquire(&sched.lock);
+	bool is_wanted = load_rlx(&sched.stop_wanted); /* relaxed: under the lock */
+	if (is_wanted)
+		stopped_one(release_p(mp));
+	lock_release(&sched.lock);
+	return is_wanted ? stop_m(mp) : true;
+}
+
+void world_stop(enum wait_reason reason)
+{
+	world_take(reason);
+	struct m *mp = m_self();
+	struct p *own = mp ? load_rlx(&mp->p) : NULL, *pp; /* relaxed: our own */
+
+	lock_acquire(&sched.lock);
+	note_clear(&sched.stop_note);
+	store_rel(&sched.stop_wanted, 1); /* STOP-ASK */
+	sched.stop_left = load_rlx(&sched.n_procs) + 1; /* relaxed: ours to write; one for ourselves */
+	if (own)
+		stopped_one(own);
+	while ((pp = idle_get_p()))
+		stopped_one(pp);
+	bool must_wait = --sched.stop_left > 0;
+	lock_release(&sched.lock);
+	preempt_ask_all();
+	while (must_wait && !note_sleep_until(&sched.stop_note, os_now() + STOP_REPEAT_NS))
+		preempt_ask_all();
+}
+
+/* Ps with something to run get an M each, the others are idle. The caller keeps `own`. */
+static void distribute(struct p *own)
+{
+	uint32_t n = load_rlx(&sched.n_procs); /* relaxed: the world is stopped */
+	struct p *busy[64];
+	uint32_t n_busy = 0;
+
+	lock_acquire(&sched.lock);
+	for (uint32_t i = n; i-- > 0;) {
+		struct p *pp = sched.p[i];
+		if (pp == own) {
+			store_rlx(&pp->state, P_RUNNING); /* relaxed: under the lock */
+		} else if (!runq_is_empty(&pp->runq) && n_busy < array_length(busy)) {
+			store_rlx(&pp->state, P_RUNNING); /* relaxed: under the lock */
+			busy[n_busy++] = pp;
+		} else {
+			idle_put_p(pp);
+		}
+	}
+	store_rel(&sched.stop_wanted, load_rlx(&sched.run_state) == RUN_ENDING); /* STOP-ASK; relaxed: locked */
+	lock_release(&sched.lock);
+	while (n_busy)
+		start_m(busy[--n_busy], false);
+	wake(); /* more than 64 busy Ps, timers, the global queue: one M looks and wakes the next */
+}
+
+void world_start(void)
+{
+	struct m *mp = m_self();
+
+	distribute(mp ? load_rlx(&mp->p) : NULL); /* relaxed: our own */
+	world_give();
+}
+
+static struct p *p_new(uint32_t id)
+{
+	struct p *pp = os_mem_reserve((sizeof(*pp) + 4095) & ~(size_t)4095);
+
+	if (!pp)
+		return NULL;
+	pp->id = id;
+	pp->rand = rand_seed(id + (uint64_t)os_now());
+	store_rlx(&pp->state, P_STOPPED); /* relaxed: not published yet */
+	timers_init(&pp->timers);
+	return pp;
+}
+
+/* Everything that a P holds goes to where the others find it. */
+static void p_empty(struct p *pp, struct p *heir)
+{
+	struct glist left = {0};
+
+	runq_drain(&pp->runq, &left);
+	globq_put_list(&left);
+	timers_move(&pp->timers, &heir->timers);
+	gfree_flush(&pp->gfree);
+	stack_cache_flush(&pp->stacks);
+	preempt_clear(pp);
+	store_rlx(&pp->state, P_DEAD); /* relaxed: the world is stopped */
+}
+
+int procs_resize(uint32_t n)
+{
+	uint32_t old = load_rlx(&sched.n_procs); /* relaxed: the world is stopped */
+	struct m *mp = m_self();
+
+	for (uint32_t i = old; i < n; i++) {
+		if (!sched.p[i])
+			sched.p[i] = p_new(i);
+		if (!sched.p[i])
+			return -ENOMEM; /* those made so far stay, unused */
+		store_rlx(&sched.p[i]->state, P_STOPPED); /* relaxed: the world is stopped */
+	}
+	for (uint32_t i = n; i < old; i++)
+		p_empty(sched.p[i], sched.p[0]);
+	store_rel(&sched.n_procs, n); /* PROCS-SET */
+	if (mp && load_rlx(&mp->p) && load_rlx(&mp->p)->id >= n) { /* relaxed: our own */
+		mp->p->m = NULL;
+		store_rlx(&mp->p, NULL); /* relaxed: our own */
+		acquire_p(mp, sched.p[0]);
+	}
+	return 0;
+}
+
+int goro_maxprocs(int n)
+{
+	int old = (int)load_acq(&sched.n_procs); /* PROCS-SET */
+
+	if (n > MAXPROCS_LIMIT)
+		n = MAXPROCS_LIMIT;
+	if (n < 1 || load_acq(&sched.run_state) != RUN_ON) /* RUN-STATE */
+		return old;
+	world_stop(WAIT_STOP_WORLD);
+	old = (int)load_rlx(&sched.n_procs); /* relaxed: the world is stopped */
+	if (n != old)
+		(void)procs_resize((uint32_t)n); /* out of memory: the number stays */
+	world_start();
+	return old;
+}
+
+void world_freeze(void)
+{
+	/* For a dying process: nobody is woken again, so no queue and no accounting. */
+	store_rel(&sched.stop_wanted, 1); /* STOP-ASK */
+	for (int i = 0; i < 20; i++) {
+		bool all_stopped = true;
+		preempt_ask_all();
+		for (uint32_t j = 0; j < load_acq(&sched.n_procs); j++) { /* PROCS-SET */
+			struct p *pp = sched.p[j];
+			struct m *mp = m_self();
+			if (load_rlx(&pp->state) == P_RUNNING && (!mp || load_rlx(&mp->p) != pp)) /* relaxed: a look */
+				all_stopped = false;
+		}
+		if (all_stopped)
+			return;
+		os_sleep_until(os_now() + 500000);
+	}
+}
