@@ -105,7 +105,10 @@ void os_cpu_count(struct os_cpus *cpus);
 /* An alternate signal stack for this thread. NULL: no memory, or the thread has one already. */
 void *os_altstack_install(void);
 void os_altstack_remove(void *stack);
-/* Install handler for signo unless the program ignores or handles it already; says whether it did. */
+/*
+ * Install handler for signo unless the program handles it already; says whether it did. Ignored counts as not
+ * handled: a shell starts its background jobs with SIGQUIT ignored, and Go takes it all the same.
+ */
 bool os_signal_install_default(int signo, void (*handler)(int, siginfo_t *, void *));
 /* Install handler for signo whatever was there. */
 void os_signal_install(int signo, void (*handler)(int, siginfo_t *, void *), struct sigaction *old);

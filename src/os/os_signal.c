@@ -59,7 +59,8 @@ bool os_signal_install_default(int signo, void (*handler)(int, siginfo_t *, void
 {
 	struct sigaction old;
 
-	if (sigaction(signo, NULL, &old) != 0 || (old.sa_flags & SA_SIGINFO) || old.sa_handler != SIG_DFL)
+	if (sigaction(signo, NULL, &old) != 0 || (old.sa_flags & SA_SIGINFO) ||
+	    (old.sa_handler != SIG_DFL && old.sa_handler != SIG_IGN))
 		return false;
 	os_signal_install(signo, handler, NULL);
 	return true;

@@ -34,6 +34,7 @@ struct main_call {
 static struct main_call main_call;
 
 void (*g_waiter_bury)(struct g *gp);
+void (*boot_hook)(void);
 
 static void main_entry(void *arg)
 {
@@ -164,6 +165,8 @@ int goro_run(int (*fn)(void *), void *arg)
 	if (!cas_acq_rel(&sched.run_state, &none, RUN_STARTING)) /* RUN-STATE */
 		return -EBUSY;
 	main_call = (struct main_call){fn, arg};
+	if (boot_hook)
+		boot_hook();
 	int error = boot();
 	if (error)
 		return fail(error);

@@ -150,8 +150,11 @@ static inline void preempt_check(void)
 
 /* ---- world.c ---- */
 
-/* Stop every P; the caller may be a G or a plain thread, never g0. One at a time. */
-void world_stop(enum wait_reason reason);
+/*
+ * Stop every P; the caller may be a G or a plain thread, never g0. One at a time. False: at the deadline some
+ * goroutine was still running without a call; the others are stopped, and world_start() must follow all the same.
+ */
+bool world_stop(enum wait_reason reason, int64_t deadline);
 void world_start(void);
 /* The schedule loop found stop_wanted. False: the run has ended. */
 bool world_stop_here(struct m *mp);
@@ -164,6 +167,8 @@ void world_freeze(void);
 
 /* sync/: take a G that will never run again off the queue that it waits in. */
 extern void (*g_waiter_bury)(struct g *gp);
+/* debug/: read GORODEBUG. */
+extern void (*boot_hook)(void);
 
 /* ---- mstart.c ---- */
 

@@ -114,7 +114,7 @@ bool world_stop_here(struct m *mp)
 	return is_wanted ? stop_m(mp) : true;
 }
 
-void world_stop(enum wait_reason reason)
+bool world_stop(enum wait_reason reason, int64_t deadline)
 {
 	world_take(reason);
 	struct m *mp = m_self();
@@ -131,8 +131,12 @@ void world_stop(enum wait_reason reason)
 	bool must_wait = --sched.stop_left > 0;
 	lock_release(&sched.lock);
 	preempt_ask_all();
-	while (must_wait && !note_sleep_until(&sched.stop_note, os_now() + STOP_REPEAT_NS))
-		preempt_ask_all();
+	while (must_wait && os_now() < deadline) {
+		if (note_sleep_until(&sched.stop_note, os_now() + STOP_REPEAT_NS))
+			return true;
+		preempt_ask_all(); /* WD4 */
+	}
+	return !must_wait;
 }
 
 /* Ps with something to run get an M each, the others are idle. The caller keeps `own`. */
@@ -143,9 +147,12 @@ static void distribute(struct p *own)
 	uint32_t n_busy = 0;
 
 	lock_acquire(&sched.lock);
+	sched.stop_left = 0;
 	for (uint32_t i = n; i-- > 0;) {
 		struct p *pp = sched.p[i];
-		if (pp == own) {
+		if (load_rlx(&pp->state) == P_RUNNING) { /* relaxed: under the lock */
+			continue; /* it had not stopped at the deadline */
+		} else if (pp == own) {
 			store_rlx(&pp->state, P_RUNNING); /* relaxed: under the lock */
 		} else if (!runq_is_empty(&pp->runq) && n_busy < array_length(busy)) {
 			store_rlx(&pp->state, P_RUNNING); /* relaxed: under the lock */
@@ -227,7 +234,7 @@ int goro_maxprocs(int n)
 		n = MAXPROCS_LIMIT;
 	if (n < 1 || load_acq(&sched.run_state) != RUN_ON) /* RUN-STATE */
 		return old;
-	world_stop(WAIT_STOP_WORLD);
+	(void)world_stop(WAIT_STOP_WORLD, OS_FOREVER);
 	old = (int)load_rlx(&sched.n_procs); /* relaxed: the world is stopped */
 	if (n != old)
 		(void)procs_resize((uint32_t)n); /* out of memory: the number stays */

@@ -1,0 +1,264 @@
+/*
+ * dump.c - what every goroutine is doing: goro_dump, and the report after a fatal error, a panic, SIGQUIT.
+ *
+ *   goro_dump -> world_stop -> [dump_all] -> world_start        fatal, panic -> [report] -> _exit(2)
+ *   SIGQUIT -> sysmon -> [dump_and_exit]
+ *
+ * DU1  A goroutine's stack is read only while it is at rest (its registers lie on it), by itself, or by a signal
+ *      handler on its own thread (capture).
+ * DU2  A report must come out of a broken process: it waits for nobody longer than a few milliseconds, and takes
+ *      no lock but that of the slabs.
+ *
+ * The format is Go's: "goroutine 7 [chan receive, 2 minutes]:", the calls, "created by". A line after the header
+ * tells the name and the exact wait.
+ *
+ * Locking: gfree's lock while the slabs are walked. Go: traceback.go, goroutineheader.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/fatal.h"
+#include "debug/symbol.h"
+#include "debug/unwind.h"
+#include "goro.h"
+#include "os/os.h"
+#include "queue/gfree.h"
+#include "sched/sched.h"
+
+#define REPORT_MOST 10000          /* goroutines in a fatal report */
+#define STOP_WITHIN_NS 20000000    /* goro_dump waits so long for goroutines that make no call */
+#define CAPTURE_WITHIN_NS 50000000
+#define MINUTE_NS INT64_C(60000000000)
+
+struct dump {
+	int fd;
+	struct g *first;   /* printed already */
+	uint32_t printed, left_out, most;
+	int64_t now;
+};
+
+/* A running goroutine's thread unwinds itself in a signal handler. */
+static struct {
+	atomic_of(struct g *) wanted;  /* CAPTURE */
+	atomic_of(uint32_t) is_done;   /* CAPTURE */
+	struct unwind_trace trace;
+} capture;
+
+static struct unwind_trace dump_trace; /* one dump at a time: the world is stopped, or the process ends */
+
+static struct unwind_bounds bounds_of(const struct g *gp)
+{
+	return (struct unwind_bounds){gp->stack.lo, gp->stack.hi};
+}
+
+static void on_capture(int signo, siginfo_t *info, void *context)
+{
+	struct m *mp = m_self();
+	struct g *wanted = load_acq(&capture.wanted); /* CAPTURE */
+	struct unwind_regs regs;
+
+	(void)signo;
+	(void)info;
+	if (!mp || !wanted || mp->curg != wanted || !wanted->stack.lo)
+		return;
+	unwind_regs_from_signal(&regs, context);
+	unwind_trace(&capture.trace, &regs, bounds_of(wanted));
+	store_rel(&capture.is_done, 1); /* CAPTURE */
+}
+
+static bool capture_stack(struct g *gp, struct m *mp)
+{
+	struct sigaction old;
+	bool is_done = false;
+
+	store_rlx(&capture.is_done, 0);  /* relaxed: nobody is wanted yet */
+	store_rel(&capture.wanted, gp);  /* CAPTURE */
+	os_signal_install(SIGURG, on_capture, &old);
+	os_thread_signal(mp->tid, SIGURG);
+	for (int64_t end = os_now() + CAPTURE_WITHIN_NS; !is_done && os_now() < end;) {
+		os_sleep_until(os_now() + 50000);
+		is_done = load_acq(&capture.is_done); /* CAPTURE */
+	}
+	store_rel(&capture.wanted, NULL); /* CAPTURE */
+	os_signal_restore(SIGURG, &old);
+	return is_done;
+}
+
+static void print_header(const struct dump *d, struct g *gp, enum g_state state)
+{
+	int64_t waited = d->now - gp->wait_since;
+	bool is_waiting = state == G_WAITING;
+
+	print_to(d->fd, "goroutine %lu [%s", (unsigned long)gp->id,
+		 is_waiting ? wait_reason_name((enum wait_reason)gp->wait_reason) : g_state_name(state));
+	if (is_waiting && waited >= MINUTE_NS)
+		print_to(d->fd, ", %ld minutes", (long)(waited / MINUTE_NS));
+	if (gp->locked_m)
+		print_to(d->fd, ", locked to thread");
+	print_to(d->fd, "]:\n");
+	if (gp->name && gp->name[0])
+		print_to(d->fd, "\tname \"%s\"%s", gp->name, is_waiting ? ", " : "\n");
+	if (is_waiting)
+		print_to(d->fd, "%swaiting for %ld.%03ld s\n", gp->name && gp->name[0] ? "" : "\t",
+			 (long)(waited / 1000000000), (long)(waited / 1000000 % 1000));
+}
+
+static void print_creator_frame(const struct symbol_frame *frame, void *arg)
+{
+	const struct dump *d = arg;
+
+	if (frame->is_inlined)
+		return;
+	print_to(d->fd, "%s+0x%lx\n", frame->function ? frame->function : "?", (unsigned long)frame->offset);
+	if (frame->file)
+		print_to(d->fd, "\t%s:%d\n", frame->file, frame->line);
+}
+
+static void print_creator(struct dump *d, const struct g *gp)
+{
+	if (gp->id == 1)
+		return;
+	print_to(d->fd, "created by ");
+	if (gp->site) {
+		print_to(d->fd, "%s", gp->site->func);
+		if (gp->parent_id)
+			print_to(d->fd, " in goroutine %lu", (unsigned long)gp->parent_id);
+		print_to(d->fd, "\n\t%s:%d\n", gp->site->file, gp->site->line);
+		return;
+	}
+	if (gp->parent_id)
+		print_to(d->fd, "goroutine %lu in ", (unsigned long)gp->parent_id);
+	symbol_resolve((uintptr_t)gp->spawn_pc, false, print_creator_frame, d);
+}
+
+/* A goroutine that has not run yet: only its function is known. */
+static void print_not_started(const struct dump *d, const struct g *gp)
+{
+	struct unwind_frame frame = {(uintptr_t)gp->fn, true};
+
+	symbol_print_frame(d->fd, &frame);
+}
+
+static void print_stack(struct dump *d, struct g *gp, enum g_state state)
+{
+	struct unwind_regs regs;
+	struct m *mp = m_self();
+
+	if (mp && gp == mp->curg) {
+		unwind_trace_self(&dump_trace, bounds_of(gp));
+		symbol_print_trace(d->fd, &dump_trace);
+	} else if (state == G_RUNNING) {
+		mp = gp->m;
+		if (mp && capture_stack(gp, mp))
+			symbol_print_trace(d->fd, &capture.trace);
+		else
+			print_to(d->fd, "\trunning on another thread; its stack cannot be read\n");
+	} else if (!gp->sp) {
+		print_not_started(d, gp);
+	} else {
+		unwind_regs_from_sp(&regs, gp->sp);
+		unwind_trace(&dump_trace, &regs, bounds_of(gp));
+		symbol_print_trace(d->fd, &dump_trace);
+	}
+}
+
+static void print_goroutine(struct dump *d, struct g *gp)
+{
+	enum g_state state = g_state(gp);
+
+	print_header(d, gp, state);
+	print_stack(d, gp, state);
+	print_creator(d, gp);
+	print_to(d->fd, "\n");
+	d->printed++;
+}
+
+static void visit(struct g *gp, void *arg)
+{
+	struct dump *d = arg;
+
+	if (gp == d->first || g_state(gp) == G_IDLE)
+		return;
+	if (d->printed >= d->most)
+		d->left_out++;
+	else
+		print_goroutine(d, gp);
+}
+
+static void dump_others(struct dump *d)
+{
+	gfree_each(visit, d);
+	if (d->left_out)
+		print_to(d->fd, "...%u more goroutines...\n", d->left_out);
+}
+
+void goro_dump(int fd)
+{
+	struct m *mp = m_self();
+	struct dump d = {.fd = fd, .most = UINT32_MAX};
+
+	if (load_acq(&sched.run_state) != RUN_ON) /* RUN-STATE */
+		return;
+	(void)world_stop(WAIT_STOP_WORLD, os_now() + STOP_WITHIN_NS);
+	mp = m_self(); /* waiting for the world may have moved us */
+	d.first = mp ? mp->curg : NULL;
+	d.now = os_now();
+	if (d.first)
+		print_goroutine(&d, d.first);
+	dump_others(&d);
+	world_start();
+}
+
+static void print_culprit(struct dump *d)
+{
+	struct unwind_regs regs;
+
+	if (d->first)
+		print_header(d, d->first, G_RUNNING);
+	else
+		print_to(d->fd, "thread %d (not one of the runtime):\n", os_thread_id());
+	if (fault_context) {
+		unwind_regs_from_signal(&regs, fault_context);
+		unwind_trace(&dump_trace, &regs, bounds_of(d->first));
+	} else {
+		unwind_trace_self(&dump_trace, d->first ? bounds_of(d->first)
+						       : (struct unwind_bounds){0, UINTPTR_MAX});
+	}
+	symbol_print_trace(d->fd, &dump_trace);
+	if (d->first)
+		print_creator(d, d->first);
+	print_to(d->fd, "\n");
+}
+
+/* After "fatal error:" or "panic:" has been printed. */
+static void report(void)
+{
+	struct m *mp = m_self();
+	struct dump d = {.fd = 2, .most = REPORT_MOST, .first = mp ? mp->curg : NULL, .now = os_now()};
+
+	if (d.first || !mp)
+		print_culprit(&d);
+	if (load_acq(&sched.run_state) == RUN_NONE) /* RUN-STATE */
+		return;
+	world_freeze();
+	dump_others(&d);
+}
+
+/* On sysmon's thread. */
+static void dump_and_exit(void)
+{
+	struct dump d = {.fd = 2, .most = UINT32_MAX};
+
+	fatal_begin();
+	print_to(2, "SIGQUIT: quit\n\n");
+	world_freeze();
+	d.now = os_now();
+	dump_others(&d);
+	os_exit_now(2);
+}
+
+__attribute__((constructor)) static void dump_install(void)
+{
+	fatal_set_report(report);
+	sysmon_dump_hook = dump_and_exit;
+}

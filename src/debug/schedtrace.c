@@ -1,0 +1,111 @@
+/*
+ * schedtrace.c - GORODEBUG=schedtrace=N[,scheddetail=1]: the scheduler's state on standard error, each N ms.
+ *
+ *   boot -> [schedtrace_configure]      sysmon -> [schedtrace] -> a line, or the table of every P, M and G
+ *
+ * TC1  What it reads it reads without stopping anybody: each number is right by itself, not all together.
+ *
+ * Locking: sched.lock while the Ms are walked, gfree's lock for the Gs. Go: schedtrace in runtime/proc.go; the words
+ * are Go's, so that tools which read them go on working.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fatal.h"
+#include "event/timer.h"
+#include "os/os.h"
+#include "queue/gfree.h"
+#include "queue/globq.h"
+#include "queue/runq.h"
+#include "sched/sched.h"
+
+static bool has_detail;
+static int64_t started_at;
+
+static void print_p(const struct p *cp, uint32_t i)
+{
+	struct p *pp = (struct p *)(uintptr_t)cp;
+	struct m *mp = pp->m;
+
+	/* relaxed: a look, here and below */
+	print_to(2, "  P%u: status=%s schedtick=%u m=%d runqsize=%u gfreecnt=%u timers=%u\n", i,
+		 p_state_name((enum p_state)load_rlx(&pp->state)), load_rlx(&pp->sched_tick), mp ? (int)mp->id : -1,
+		 runq_length(&pp->runq), pp->gfree.count, pp->timers.count);
+}
+
+static void print_g(struct g *gp, void *arg)
+{
+	enum g_state state = g_state(gp);
+	struct m *mp = gp->m, *locked = gp->locked_m;
+
+	(void)arg;
+	print_to(2, "  G%lu: status=%s(%s) m=%d lockedm=%d\n", (unsigned long)gp->id, g_state_name(state),
+		 state == G_WAITING ? wait_reason_name((enum wait_reason)gp->wait_reason) : "",
+		 state == G_RUNNING && mp ? (int)mp->id : -1, locked ? (int)locked->id : -1);
+}
+
+static void print_ms(void)
+{
+	lock_acquire(&sched.lock);
+	for (struct m *mp = sched.all_m; mp; mp = mp->all_link) {
+		struct p *pp = load_rlx(&mp->p); /* relaxed: a look */
+		struct g *gp = mp->curg;
+		print_to(2, "  M%u: p=%d curg=%ld spinning=%d locked=%d\n", mp->id, pp ? (int)pp->id : -1,
+			 gp ? (long)gp->id : -1, mp->is_spinning, mp->locked_g != NULL);
+	}
+	lock_release(&sched.lock);
+}
+
+static void schedtrace(int64_t now)
+{
+	uint32_t n = load_acq(&sched.n_procs); /* PROCS-SET */
+	char line[1000];
+	size_t used;
+
+	used = format_to(line, sizeof(line),
+			 "SCHED %ldms: gomaxprocs=%u idleprocs=%u threads=%u spinningthreads=%u idlethreads=%u runqueue=%u",
+			 (long)((now - started_at) / 1000000), n, load_rlx(&idle.n_p), /* relaxed: a look */
+			 sched.n_m + 1, load_rlx(&idle.n_spinning), idle.n_m, globq_size()); /* relaxed: a look */
+	if (has_detail) {
+		print_to(2, "%s\n", line);
+		for (uint32_t i = 0; i < n; i++)
+			print_p(sched.p[i], i);
+		print_ms();
+		gfree_each(print_g, NULL);
+		return;
+	}
+	for (uint32_t i = 0; i < n && used + 16 < sizeof(line); i++)
+		used += format_to(line + used, sizeof(line) - used, "%s%u", i ? " " : " [",
+				  runq_length(&sched.p[i]->runq));
+	print_to(2, "%s]\n", line);
+}
+
+/* The number behind "name=" in GORODEBUG, or 0. */
+static long option(const char *name)
+{
+	const char *text = os_env("GORODEBUG");
+	size_t length = strlen(name);
+
+	while (text) {
+		if (strncmp(text, name, length) == 0 && text[length] == '=')
+			return strtol(text + length + 1, NULL, 10);
+		text = strchr(text, ',');
+		text = text ? text + 1 : NULL;
+	}
+	return 0;
+}
+
+static void schedtrace_configure(void)
+{
+	long ms = option("schedtrace");
+
+	has_detail = option("scheddetail") > 0;
+	started_at = os_now();
+	sysmon_trace_period = ms > 0 ? (int64_t)ms * 1000000 : 0;
+	sysmon_trace_hook = schedtrace;
+}
+
+__attribute__((constructor)) static void schedtrace_install(void)
+{
+	boot_hook = schedtrace_configure;
+}
