@@ -101,6 +101,9 @@ $(file >$(B)/configuration,$(strip $(configuration)))
 endif
 endif
 CONFIG := $(B)/configuration
+# Only after "make clean all".
+$(CONFIG):
+	@mkdir -p $(@D) && touch $@
 
 # V=1 shows the commands.
 Q := $(if $(V),,@)
@@ -108,7 +111,7 @@ say = $(if $(V),,@printf '  %-8s%s\n' $(1) $@)
 
 # --- the library ----------------------------------------------------------------------------------
 
-.PHONY: all lib publish FORCE
+.PHONY: all lib publish
 lib: $(B)/libgoro.a $(B)/libgoro.so $(B)/goro
 
 $(B)/goro_all.c: tools/amalgamate $(CONFIG)
@@ -191,7 +194,7 @@ publish: lib
 
 # --- programs: tests, examples, benchmarks ----------------------------------------------------------
 
-HOSTCC ?= cc
+HOSTCC ?= $(if $(native),$(CC),cc)
 build/run: tests/harness/run.c
 	$(call say,CC)
 	@mkdir -p $(@D)
@@ -248,8 +251,12 @@ $(foreach s,$(program_suites),$(eval exec-$(s): $(call programs_of,$(s)) build/r
 $(addprefix exec-,$(program_suites)): exec-%:
 	$(if $(call programs_of,$*),,@echo "there is no program in tests/$*"; exit 1)
 	$(if $(WRAP),@$(foreach p,$(call programs_of,$*),$(call wrap_one,$(p)) &&) true)
-	@$(sanitizer_env) build/run $(RUNFLAGS) $(addprefix $(if $(WRAP),$(wrapped)/),$(call programs_of,$*))
+	@$(sanitizer_env) $(fixed_addresses) build/run $(RUNFLAGS) $(addprefix $(if $(WRAP),$(wrapped)/),$(call programs_of,$*))
 
+# ThreadSanitizer of gcc 12 and clang 14 cannot live with the wider address randomisation of some kernels.
+fixed_addresses := $(if $(filter thread,$(SAN)),$(shell \
+	[ "$$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 0)" -gt 28 ] && \
+	setarch -R true 2>/dev/null && echo setarch -R))
 sanitizer_env := $(if $(filter thread,$(SAN)),TSAN_OPTIONS="$${TSAN_OPTIONS:-halt_on_error=1}") \
 	$(if $(filter address,$(SAN)),UBSAN_OPTIONS="$${UBSAN_OPTIONS:-print_stacktrace=1}")
 

@@ -64,20 +64,17 @@ static bool first_line(const char *path, char *text, size_t size)
 
 /* ---- CPUs ---- */
 
-/* What the environment asks for, by the rule of the runtime's boot; 0: nothing that counts. */
+/* What the environment asks for, by the rule of sched/boot.c; 0: nothing that counts. */
 static int maxprocs_asked(const char **name)
 {
-	static const char *const names[] = {"GORO_MAXPROCS", "GOMAXPROCS"};
+	*name = os_env("GORO_MAXPROCS") ? "GORO_MAXPROCS" : "GOMAXPROCS";
+	const char *text = os_env(*name);
+	char *end = NULL;
+	long asked = text ? strtol(text, &end, 10) : 0;
 
-	for (int i = 0; i < 2; i++) {
-		const char *text = os_env(names[i]);
-		char *end = NULL;
-		long asked = text ? strtol(text, &end, 10) : 0;
-		*name = names[i];
-		if (text && *end == 0 && asked >= 1)
-			return asked > MAXPROCS_LIMIT ? MAXPROCS_LIMIT : (int)asked;
-	}
-	return 0;
+	if (!text || *end != 0 || asked < 1)
+		return 0;
+	return asked > MAXPROCS_LIMIT ? MAXPROCS_LIMIT : (int)asked;
 }
 
 static void print_cpus(void)

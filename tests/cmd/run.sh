@@ -590,7 +590,7 @@ case_env_says_how_many_ps_and_why() {
 		want_same "$setting: $(sed -n 's/^Ps *\([0-9]*\),.*/\1/p' out)" \
 			"$setting: $(env "$setting" ./p 2>/dev/null)" || return 1
 	done
-	# An invalid setting of the first does not hide the second, or does: as the library has it.
+	# An invalid setting of the first hides the second.
 	want_same "$(GORO_MAXPROCS=abc GOMAXPROCS=3 "$GORO" env | sed -n 's/^Ps *\([0-9]*\),.*/\1/p')" \
 		"$(GORO_MAXPROCS=abc GOMAXPROCS=3 ./p 2>/dev/null)" || return 1
 	t env GORO_MAXPROCS=3 "$GORO" env
