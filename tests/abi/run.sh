@@ -169,7 +169,8 @@ program 'return 24;' "$B/libgoro.a" -no-pie -fno-pie && gives 24 ./prog
 result $? "program at a fixed address"
 program 'return 25;' "$B/libgoro.a" -static && gives 25 ./prog
 result $? "static program"
-program 'return 26;' "$B/libgoro.so" "$B/libgoro.a" -Wl,-rpath,"$B" && gives 26 ./prog &&
+# shellcheck disable=SC2086
+$cc $flags spawn.c "$B/libgoro.so" "$B/libgoro.a" -Wl,-rpath,"$B" -o prog >log 2>&1 && gives 33 ./prog &&
 	readelf -dW prog | grep -q 'NEEDED.*libgoro.so.0'
 result $? "program with libgoro.so, and main() from libgoro.a"
 cat >own.c <<'EOT'
