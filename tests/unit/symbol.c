@@ -1,8 +1,9 @@
 /*
  * symbol.c - names for code addresses; src/debug/symbol.c, symbol_elf.c, symbol_backtrace.c.
  *
- * File and line are expected when the library was built with libbacktrace and this program has debug
- * information; copies of this program without it, and without any symbols, show what is left then.
+ * File and line are expected when the library was built with libbacktrace and this program has
+ * debug information; copies of this program without it, and without any symbols, show what is left
+ * then.
  */
 #include "tap.h"
 
@@ -125,7 +126,9 @@ TAP_CASE(line_is_that_of_the_call)
 	expect_eq(shown.frames[0].line, marked_line);
 }
 
-/* The byte before an exact pc belongs to somebody else, that before a return address to the call. */
+/*
+ * The byte before an exact pc belongs to somebody else, that before a return address to the call.
+ */
 TAP_CASE(exact_pc_is_not_moved)
 {
 	resolve((uintptr_t)marked, false);
@@ -307,7 +310,8 @@ static void run_copy(const char *command)
 	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	require_ge(length, 1);
 	self[length] = 0;
-	snprintf(line, sizeof(line), "%s %s %s 2>/dev/null && chmod +x %s", command, self, copy, copy);
+	snprintf(line, sizeof(line), "%s %s %s 2>/dev/null && chmod +x %s", command, self, copy,
+		 copy);
 	if (system(line) != 0) {
 		unlink(copy);
 		tap_skip("no objcopy for this program here");
@@ -409,9 +413,11 @@ TAP_CASE(damaged_file_does_no_harm, .timeout_s = 60)
 	for (int round = 0; round < 3000; round++) {
 		char name[64];
 		uintptr_t start, at = round % 2 ? header.e_shoff : 0;
-		size_t room = round % 2 ? (size_t)header.e_shnum * header.e_shentsize : sizeof(header);
+		size_t n_bytes = (size_t)header.e_shnum * header.e_shentsize;
+		size_t room = round % 2 ? n_bytes : sizeof(header);
 		at += tap_random(&state) % room;
-		uint64_t noise = round % 3 ? tap_random(&state) : UINT64_MAX >> tap_random(&state) % 64;
+		uint64_t noise = tap_random(&state);
+		noise = round % 3 ? noise : UINT64_MAX >> noise % 64;
 		size_t width = (size_t)1 << tap_random(&state) % 4;
 		width = at + width <= size ? width : 1;
 		if (round % 16 == 15)
@@ -426,6 +432,30 @@ TAP_CASE(damaged_file_does_no_harm, .timeout_s = 60)
 	}
 	expect_gt(n_found, 0);
 	expect_lt(n_found, 3000);
+}
+
+TAP_CASE(names_outside_their_table_are_none)
+{
+	size_t size;
+	char *data = read_self(&size), name[64], path[64];
+	uintptr_t start;
+	int fd = memfd_create("damaged", MFD_CLOEXEC);
+	Elf64_Ehdr *header = (Elf64_Ehdr *)data;
+	Elf64_Shdr *sections = (Elf64_Shdr *)(data + header->e_shoff);
+
+	require_ge(fd, 0);
+	for (int i = 0; i < header->e_shnum; i++) {
+		uint32_t type = sections[i].sh_type;
+		bool is_table = type == SHT_SYMTAB || type == SHT_DYNSYM;
+		size_t n = is_table ? sections[i].sh_size / sizeof(Elf64_Sym) : 0;
+		Elf64_Sym *symbols = (Elf64_Sym *)(data + sections[i].sh_offset);
+		for (size_t k = 0; k < n; k++)
+			symbols[k].st_name = UINT32_MAX - 1;
+	}
+	require_eq(write(fd, data, size), (ssize_t)size);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	struct symbol_module module = {own_bias(), path};
+	expect(!symbol_elf_find(&module, (uintptr_t)marked, name, sizeof(name), &start));
 }
 
 /* ---- what it needs ---- */
@@ -469,25 +499,32 @@ static void print_measured(void *arg)
 	abort();
 }
 
-/* symbol.h promises it; alternate signal stacks are sized by it. */
+/*
+ * symbol.h promises it; alternate signal stacks are sized by it. The stack is looked at through a
+ * second mapping, since valgrind minds a look below the stack pointer.
+ */
 TAP_CASE(stack_needed_is_below_24_kib)
 {
 	enum { SIZE = 256 << 10 };
 	if (TAP_SANITIZED)
 		tap_skip("a sanitizer makes frames larger");
-	char *stack = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int memory = memfd_create("stack", MFD_CLOEXEC);
 	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	require(memory >= 0 && ftruncate(memory, SIZE) == 0);
+	char *stack = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	char *view = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
 	size_t untouched = 0;
 
-	require(stack != MAP_FAILED);
-	memset(stack, 0xa5, SIZE);
+	require(stack != MAP_FAILED && view != MAP_FAILED);
+	memset(view, 0xa5, SIZE);
 	measured = (struct unwind_frame){marked(), false};
 	there_sp = ctx_make(stack + SIZE, print_measured, &fd);
 	ctx_switch(&here_sp, NULL, resume_there, NULL);
-	while (untouched < SIZE && (unsigned char)stack[untouched] == 0xa5)
+	while (untouched < SIZE && (unsigned char)view[untouched] == 0xa5)
 		untouched++;
 	printf("# %zu bytes of stack\n", SIZE - untouched);
 	expect_lt(SIZE - untouched, 24 << 10);
+	expect_gt(SIZE - untouched, 1 << 10);
 	close(fd);
 }
 

@@ -1,8 +1,9 @@
 /*
- * unwind.c - stacks of parked contexts, of signals, of broken programs; src/debug/unwind.c and cfi.c.
+ * unwind.c - stacks of parked contexts, of signals, of broken programs; src/debug/unwind.c and
+ * cfi.c.
  *
- * Every function that should be found notes its own return address on the way down; the unwinder must
- * come by exactly these.
+ * Every function that should be found notes its own return address on the way down; the unwinder
+ * must come by exactly these.
  */
 #include "tap.h"
 
@@ -30,7 +31,7 @@ static uintptr_t notes[NOTES]; /* the innermost last */
 static int n_notes;
 static void *here_sp, *there_sp;
 static char *stack;            /* between two pages that must not be touched */
-static uintptr_t park_cfa;     /* the frame address of park: its return address is just below on amd64 */
+static uintptr_t park_cfa;     /* the frame address of park: what it saved is below */
 
 static struct unwind_bounds stack_bounds(void)
 {
@@ -49,6 +50,15 @@ static void *resume_there(void *arg)
 	return there_sp;
 }
 
+/* These cases do on purpose what memcheck looks for. */
+static void not_under_valgrind(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	if (preload != NULL && strstr(preload, "vgpreload") != NULL)
+		tap_skip("valgrind is right about this one");
+}
+
 NOINLINE static void park(void)
 {
 	park_cfa = (uintptr_t)__builtin_dwarf_cfa();
@@ -56,7 +66,9 @@ NOINLINE static void park(void)
 	STAY();
 }
 
-/* Three kinds of frame: plain, of a size known at run time, and aligned beyond what the ABI gives. */
+/*
+ * Three kinds of frame: plain, of a size known at run time, and aligned beyond what the ABI gives.
+ */
 NOINLINE static void inner(void (*fn)(void))
 {
 	NOTE();
@@ -133,7 +145,10 @@ TAP_CASE(parked_context_unwinds_to_its_end_marker)
 	expect_eq(n_notes, 4);
 	unwind_regs_from_sp(&regs, there_sp);
 	size_t n = unwind_collect(&regs, stack_bounds(), frames, 20);
-	/* In park, in inner; then what inner, middle, outer and first_frame return to. The last is ctx_start. */
+	/*
+	 * In park, in inner; then what inner, middle, outer and first_frame return to. The last is
+	 * ctx_start.
+	 */
 	expect_eq(n, 2 + 4);
 	expect_notes(frames, n, 2);
 }
@@ -228,7 +243,8 @@ static void catch_faults(void)
 {
 	static char memory[1 << 16];
 	stack_t alternate = {.ss_sp = memory, .ss_size = sizeof(memory)};
-	struct sigaction action = {.sa_sigaction = take_registers, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	struct sigaction action = {.sa_sigaction = take_registers,
+				   .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
 	require(sigaltstack(&alternate, NULL) == 0);
 	require(sigaction(SIGSEGV, &action, NULL) == 0 && sigaction(SIGBUS, &action, NULL) == 0);
@@ -244,6 +260,7 @@ NOINLINE static void write_nowhere(void)
 
 TAP_CASE(fault_is_the_first_frame_and_exact)
 {
+	not_under_valgrind();
 	catch_faults();
 	if (sigsetjmp(signal_back, 1) == 0)
 		run_there(write_nowhere);
@@ -266,6 +283,7 @@ NOINLINE static void call_nowhere(void)
 
 TAP_CASE(call_of_a_null_pointer_shows_its_caller)
 {
+	not_under_valgrind();
 	catch_faults();
 	if (sigsetjmp(signal_back, 1) == 0)
 		run_there(call_nowhere);
@@ -292,6 +310,7 @@ NOINLINE static void recurse(void)
 
 TAP_CASE(overflow_keeps_both_ends)
 {
+	not_under_valgrind();
 	catch_faults();
 	if (sigsetjmp(signal_back, 1) == 0)
 		run_there(recurse);
@@ -344,7 +363,7 @@ void tail_frame(void (*fn)(void));      /* ends with its call: what follows has 
 
 #if defined(__x86_64__)
 __asm__(".text\n"
-	".type odd_frame, @function\n"
+	".globl odd_frame; .hidden odd_frame; .type odd_frame, @function\n"
 	"odd_frame:\n"
 	".cfi_startproc\n"
 	"	pushq %rbx\n"
@@ -358,7 +377,7 @@ __asm__(".text\n"
 	"	retq\n"
 	".cfi_endproc\n"
 	".size odd_frame, . - odd_frame\n"
-	".type fp_frame, @function\n"
+	".globl fp_frame; .hidden fp_frame; .type fp_frame, @function\n"
 	"fp_frame:\n"
 	".cfi_startproc\n"
 	"	.cfi_def_cfa rbp, 16\n"
@@ -367,7 +386,7 @@ __asm__(".text\n"
 	"	ud2\n"
 	".cfi_endproc\n"
 	".size fp_frame, . - fp_frame\n"
-	".type tail_frame, @function\n"
+	".globl tail_frame; .hidden tail_frame; .type tail_frame, @function\n"
 	"tail_frame:\n"
 	".cfi_startproc\n"
 	"	pushq %rbp\n"
@@ -380,7 +399,7 @@ __asm__(".text\n"
 	"	retq\n"
 	".cfi_endproc\n"
 	".size tail_frame, . - tail_frame\n"
-	".type silent_frame, @function\n"
+	".globl silent_frame; .hidden silent_frame; .type silent_frame, @function\n"
 	"silent_frame:\n"
 	"	pushq %rbp\n"
 	"	movq %rsp, %rbp\n"
@@ -390,7 +409,7 @@ __asm__(".text\n"
 	".size silent_frame, . - silent_frame\n");
 #else
 __asm__(".text\n"
-	".type odd_frame, %function\n"
+	".globl odd_frame; .hidden odd_frame; .type odd_frame, %function\n"
 	"odd_frame:\n"
 	".cfi_startproc\n"
 	"	stp x29, x30, [sp, #-16]!\n"
@@ -404,7 +423,7 @@ __asm__(".text\n"
 	"	ret\n"
 	".cfi_endproc\n"
 	".size odd_frame, . - odd_frame\n"
-	".type fp_frame, %function\n"
+	".globl fp_frame; .hidden fp_frame; .type fp_frame, %function\n"
 	"fp_frame:\n"
 	".cfi_startproc\n"
 	"	.cfi_def_cfa x29, 16\n"
@@ -414,7 +433,7 @@ __asm__(".text\n"
 	"	brk #1\n"
 	".cfi_endproc\n"
 	".size fp_frame, . - fp_frame\n"
-	".type tail_frame, %function\n"
+	".globl tail_frame; .hidden tail_frame; .type tail_frame, %function\n"
 	"tail_frame:\n"
 	".cfi_startproc\n"
 	"	stp x29, x30, [sp, #-16]!\n"
@@ -431,7 +450,7 @@ __asm__(".text\n"
 	"	ret\n"
 	".cfi_endproc\n"
 	".size tail_frame, . - tail_frame\n"
-	".type silent_frame, %function\n"
+	".globl silent_frame; .hidden silent_frame; .type silent_frame, %function\n"
 	"silent_frame:\n"
 	"	stp x29, x30, [sp, #-16]!\n"
 	"	mov x29, sp\n"
@@ -500,6 +519,13 @@ TAP_CASE(frame_pointer_leads_through_code_without_rules)
 
 /* ---- broken stacks ---- */
 
+/* AddressSanitizer forbids to touch the gaps between variables, which is what is done here. */
+static void unpoison_stack(void)
+{
+	if (__asan_unpoison_memory_region != NULL)
+		__asan_unpoison_memory_region(stack, STACK_SIZE);
+}
+
 /* What a wild write or a wrong length leaves: noise, zeros, and words that look right. */
 static uintptr_t wrong_word(uint64_t *state)
 {
@@ -527,10 +553,10 @@ TAP_CASE(broken_stack_neither_faults_nor_loops)
 	struct unwind_regs regs;
 	uint64_t state = tap_seed();
 
+	not_under_valgrind();
 	run_there(park_behind_silent);
 	size_t used = (uintptr_t)stack + STACK_SIZE - (uintptr_t)there_sp;
-	if (sanitize_has_asan()) /* it forbids to copy the gaps between variables */
-		__asan_unpoison_memory_region(stack, STACK_SIZE);
+	unpoison_stack();
 	memcpy(copy, there_sp, used);
 	for (int round = 0; round < 20000; round++) {
 		size_t n_words = 1 + tap_random(&state) % 8;
@@ -555,11 +581,11 @@ TAP_CASE(any_word_may_point_anywhere_in_the_stack)
 {
 	struct unwind_regs regs;
 
+	not_under_valgrind();
 	run_there(park_behind_silent);
 	size_t n_words = ((uintptr_t)stack + STACK_SIZE - (uintptr_t)there_sp) / 8;
 	volatile uintptr_t *words = there_sp;
-	if (sanitize_has_asan())
-		__asan_unpoison_memory_region(stack, STACK_SIZE);
+	unpoison_stack();
 	n_words = n_words < 400 ? n_words : 400;
 	for (size_t i = 0; i < n_words; i++) {
 		uintptr_t kept = words[i];
@@ -609,7 +635,8 @@ TAP_CASE(guess_must_lead_to_code_with_rules)
 	frame[1] = (uintptr_t)inner + 1;
 	unwind_trace(&trace, &regs, stack_bounds());
 	expect_ge(trace.total, 2);
-	regs.r[UNWIND_SP] = (uintptr_t)(frame + 2); /* a frame pointer below the stack pointer is none */
+	/* A frame pointer below the stack pointer is none. */
+	regs.r[UNWIND_SP] = (uintptr_t)(frame + 2);
 	unwind_trace(&trace, &regs, stack_bounds());
 	expect_eq(trace.total, 1);
 }
