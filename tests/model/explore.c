@@ -264,12 +264,17 @@ static void time_out(struct thread *t)
 	t->op.result = (uint64_t)-ETIMEDOUT;
 }
 
+/* Whose time comes first. */
 static unsigned timed_threads(void)
 {
+	int64_t first = EXPLORE_FOREVER;
 	unsigned set = 0;
 
 	for (int i = 0; i < X->n; i++)
-		if (X->thread[i].status == BLOCKED && X->thread[i].op.deadline != EXPLORE_FOREVER)
+		if (X->thread[i].status == BLOCKED && X->thread[i].op.deadline < first)
+			first = X->thread[i].op.deadline;
+	for (int i = 0; i < X->n && first != EXPLORE_FOREVER; i++)
+		if (X->thread[i].status == BLOCKED && X->thread[i].op.deadline == first)
 			set |= 1u << i;
 	return set;
 }
@@ -452,6 +457,7 @@ static void reset(void)
 		t->sp = frame;
 		t->fn = X->test->thread[i];
 		t->op.kind = OP_START;
+		t->status = X->test->asleep & (1u << i) ? ASLEEP : READY;
 		t->scheduled_since = 0xff;
 		t->now.at[i] = 1;
 	}
@@ -466,7 +472,7 @@ static bool check_end(void)
 	if (mem_flush_all())
 		return false;
 	for (int i = 0; i < X->n; i++)
-		if (X->thread[i].status != ENDED)
+		if (X->thread[i].status == BLOCKED || X->thread[i].status == READY)
 			blocked = i;
 	if (blocked >= 0 && !X->test->may_end_blocked)
 		fail(&X->thread[blocked].op.site, "deadlock: thread %d waits for %s", blocked,
@@ -476,6 +482,14 @@ static bool check_end(void)
 
 static void run_threads(void)
 {
+	/* What they do before their first operation is nobody else's business. */
+	for (struct thread *t = X->thread; t < X->thread + X->n; t++) {
+		if (t->status == ASLEEP)
+			continue;
+		X->current = t;
+		explore_switch(&X->sp, t->sp);
+		X->current = NULL;
+	}
 	for (;;) {
 		unsigned enabled = enabled_threads();
 		struct thread *t = pick();
@@ -581,8 +595,8 @@ static void on_crash(int signo)
 		raise(signo);
 		return;
 	}
-	fail(X->current != NULL ? &X->current->op.site : NULL, "crash: signal %d at or after its step",
-	     signo);
+	fail(X->current != NULL ? &X->current->op.site : NULL,
+	     "crash: signal %d at or after its step", signo);
 }
 
 static void catch_crashes(void)

@@ -117,8 +117,8 @@ void explore_fence_light_at(struct explore_site site)
 	if (X->current == NULL || is_taken_out(X->test->unfence, site.func))
 		return;
 	mem_fence_light(X->current);
-	trace("     thread %d  fence_light   %s %s:%d", index_of(X->current), site.func,
-	      site.file, site.line);
+	trace("     thread %d  fence_light   %s %s:%d", index_of(X->current), site.func, site.file,
+	      site.line);
 }
 
 void explore_fence_heavy_at(struct explore_site site)
@@ -195,6 +195,18 @@ void explore_unlock_at(struct explore_site site, const volatile void *key)
 	X->lock[i].owner = -1;
 	X->lock[i].clock = X->current->now;
 	mem_step(X->current);
+}
+
+void explore_start(int thread)
+{
+	struct thread *t = &X->thread[thread];
+
+	if (t->status != ASLEEP)
+		fail(&X->current->op.site, "thread %d is started twice", thread);
+	mem_fence(X->current);
+	clock_join(&t->now, &X->current->now);
+	mem_step(X->current);
+	t->status = READY;
 }
 
 bool explore_lock_is_held(const volatile void *key)

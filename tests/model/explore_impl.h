@@ -11,18 +11,18 @@
 
 #include "explore.h"
 
-#define STACK_BYTES	(256u << 10)
-#define STACK_CLEARED	4096u /* of it, before each execution */
+#define STACK_BYTES	   (256u << 10)
+#define STACK_CLEARED	   4096u /* of it, before each execution */
 #define SIGNAL_STACK_BYTES (64u << 10)
-#define BUFFER_MAX	16
-#define CHOICES_MAX	4096
-#define CELLS_MAX	1024  /* a power of two: addresses with a clock */
-#define SHADOW_MAX	16384 /* a power of two: words that plain code touched */
-#define LOCKS_MAX	16
-#define NAMES_MAX	64
-#define BLOCKS_MAX	64
-#define ARENA_MAX	(1u << 20)
-#define SIDE_STACKS_MAX (1u << 20)
+#define BUFFER_MAX	   16
+#define CHOICES_MAX	   4096
+#define CELLS_MAX	   1024	 /* a power of two: addresses with a clock */
+#define SHADOW_MAX	   16384 /* a power of two: words that plain code touched */
+#define LOCKS_MAX	   16
+#define NAMES_MAX	   64
+#define BLOCKS_MAX	   64
+#define ARENA_MAX	   (1u << 20)
+#define SIDE_STACKS_MAX	   (1u << 20)
 
 struct clock {
 	uint16_t at[EXPLORE_THREADS];
@@ -65,11 +65,13 @@ struct entry {
 	uint64_t seq; /* of all stores of this execution */
 	uint32_t size;
 	bool is_release;
-	bool is_issued;               /* XM4 */
+	bool is_issued;	    /* XM4 */
+	bool is_rmw;	    /* XM5 */
+	bool is_late;	    /* it has been counted as a delay */
 	struct clock clock; /* what whoever acquires it learns */
 };
 
-enum status { READY, BLOCKED, ENDED };
+enum status { READY, BLOCKED, ENDED, ASLEEP };
 
 struct thread {
 	void *sp;

@@ -12,6 +12,8 @@
  * XM4  What a light fence does: stores before it have left the compiler, and a heavy fence of
  *      another
  *      thread empties them from the buffer. Younger ones may still stand behind later loads.
+ * XM5  The store of an RMW may be seen late by loads, but no other store comes between it and what
+ *      the RMW read: it leaves before any younger store to its address.
  *
  * Locking: none, one thing runs at a time.
  * Go: none; the buffer is PSO's with release stores kept in order, the race check is that of TSan.
@@ -201,7 +203,7 @@ static struct entry *entry_find(struct thread *t, uint64_t seq)
 }
 
 static void settle(const struct thread *except, uintptr_t addr, uint32_t size, uint64_t from,
-		   uint64_t before);
+		   uint64_t before, bool is_load);
 
 /* XM1, XM2 and XM3 for the entry `seq` of t; then it is in memory. */
 static void flush(struct thread *t, uint64_t seq)
@@ -222,7 +224,8 @@ static void flush(struct thread *t, uint64_t seq)
 			break;
 		flush(t, t->buffer[i].seq);
 	}
-	settle(t, e.addr, e.size, 0, seq);
+	if (!e.is_rmw) /* XM5: at the RMW nothing older was left */
+		settle(t, e.addr, e.size, 0, seq, false);
 	p = entry_find(t, seq);
 	if (p == NULL)
 		return;
@@ -236,10 +239,11 @@ static void flush(struct thread *t, uint64_t seq)
 
 /*
  * Somebody touches [addr, size). For each entry of the other threads to it, of those with from <=
- * seq < before: has it reached memory? Normally yes; that it has not is a choice and a delay.
+ * seq < before: has it reached memory? Normally yes; that it has not is a choice. Each store that
+ * is late for somebody is one delay, however often it is.
  */
 static void settle(const struct thread *except, uintptr_t addr, uint32_t size, uint64_t from,
-		   uint64_t before)
+		   uint64_t before, bool is_load)
 {
 	uint8_t kept = 0;
 
@@ -263,8 +267,10 @@ static void settle(const struct thread *except, uintptr_t addr, uint32_t size, u
 		if (first == NULL)
 			return;
 		if (first->addr == addr && first->size == size && !X->is_cycling &&
-		    X->used_delays < X->delays && choose(2) == 1) {
-			X->used_delays++;
+		    (is_load || !first->is_rmw) && (first->is_late || X->used_delays < X->delays) &&
+		    choose(2) == 1) {
+			X->used_delays += !first->is_late;
+			first->is_late = true;
 			kept |= (uint8_t)(1u << index_of(of));
 			continue;
 		}
@@ -274,7 +280,7 @@ static void settle(const struct thread *except, uintptr_t addr, uint32_t size, u
 
 void mem_settle_for(struct thread *t, uintptr_t addr, uint32_t size)
 {
-	settle(t, addr, size, 0, UINT64_MAX);
+	settle(t, addr, size, 0, UINT64_MAX, true);
 }
 
 void mem_flush(struct thread *t)
@@ -346,11 +352,11 @@ static uint64_t look(struct thread *t, const struct op *op, struct clock *clock)
 		own = &t->buffer[i];
 	}
 	if (own == NULL) {
-		settle(t, op->addr, op->size, 0, UINT64_MAX);
+		settle(t, op->addr, op->size, 0, UINT64_MAX, true);
 	} else {
 		uint64_t seq = own->seq;
 
-		settle(t, op->addr, op->size, seq + 1, UINT64_MAX);
+		settle(t, op->addr, op->size, seq + 1, UINT64_MAX, true);
 		own = entry_find(t, seq);
 	}
 	*clock = own != NULL ? own->clock : *cell_clock(op->addr);
@@ -366,44 +372,82 @@ void mem_load(struct thread *t, struct op *op)
 	note_atomic(op, false);
 }
 
-void mem_store(struct thread *t, struct op *op)
+static uint64_t truncated(uint64_t value, uint32_t size)
+{
+	return size < 8 ? value & (((uint64_t)1 << (size * 8)) - 1) : value;
+}
+
+static struct entry *entry_add(struct thread *t, const struct op *op, uint64_t value)
 {
 	struct entry *e;
 
-	note_atomic(op, true);
 	if (t->n_buffer == BUFFER_MAX)
 		flush(t, t->buffer[0].seq);
+	e = &t->buffer[t->n_buffer++];
+	*e = (struct entry){.addr = op->addr, .size = op->size};
+	e->value = truncated(value, op->size);
+	e->seq = ++X->seq;
+	e->is_release = is_release(op->order);
+	e->clock = e->is_release ? t->now : t->fenced;
+	return e;
+}
+
+void mem_store(struct thread *t, struct op *op)
+{
+	note_atomic(op, true);
 	for (unsigned i = 0; i < t->n_buffer; i++) {
-		e = &t->buffer[i];
+		struct entry *e = &t->buffer[i];
+
 		if (overlaps(e, op->addr, op->size) &&
 		    (e->addr != op->addr || e->size != op->size)) {
 			flush_overlapping(t, op->addr, op->size);
 			break;
 		}
 	}
-	e = &t->buffer[t->n_buffer++];
-	*e = (struct entry){.addr = op->addr, .value = op->value, .size = op->size};
-	if (op->size < 8)
-		e->value &= ((uint64_t)1 << (op->size * 8)) - 1;
-	e->seq = ++X->seq;
-	e->is_release = is_release(op->order);
-	e->clock = e->is_release ? t->now : t->fenced;
+	entry_add(t, op, op->value);
 }
 
-/* The writing half of an RMW: it carries on the release sequence of what it replaces. */
+static bool is_pending_elsewhere(const struct thread *self, uintptr_t addr, uint32_t size)
+{
+	for (struct thread *t = X->thread; t < X->thread + X->n; t++)
+		for (unsigned i = 0; i < t->n_buffer; i++)
+			if (t != self && overlaps(&t->buffer[i], addr, size))
+				return true;
+	return false;
+}
+
+/* The reading half of an RMW. */
+static void take(struct thread *t, struct op *op)
+{
+	flush_overlapping(t, op->addr, op->size);
+	settle(t, op->addr, op->size, 0, UINT64_MAX, false);
+	op->result = mem_read(op->addr, op->size);
+}
+
+/*
+ * The writing half: it carries on the release sequence of what it replaces. An older store of
+ * another thread that was left in its buffer comes after both halves, so then there is no delay
+ * for this one.
+ */
 static void replace(struct thread *t, struct op *op, uint64_t value)
 {
-	clock_join(cell_clock(op->addr), is_release(op->order) ? &t->now : &t->fenced);
-	mem_write(op->addr, op->size, value);
+	struct entry *e;
+
+	if (is_pending_elsewhere(t, op->addr, op->size)) {
+		if (is_release(op->order))
+			mem_flush(t);
+		clock_join(cell_clock(op->addr), is_release(op->order) ? &t->now : &t->fenced);
+		mem_write(op->addr, op->size, value);
+		return;
+	}
+	e = entry_add(t, op, value);
+	clock_join(&e->clock, cell_clock(op->addr));
+	e->is_rmw = true;
 }
 
 void mem_rmw(struct thread *t, struct op *op)
 {
-	if (is_release(op->order))
-		mem_flush(t);
-	flush_overlapping(t, op->addr, op->size);
-	settle(t, op->addr, op->size, 0, UINT64_MAX);
-	op->result = mem_read(op->addr, op->size);
+	take(t, op);
 	acquire(t, cell_clock(op->addr), op->order);
 	note_atomic(op, true);
 	replace(t, op, op->rmw == EXPLORE_ADD ? op->result + op->value : op->value);
@@ -420,11 +464,8 @@ void mem_cas(struct thread *t, struct op *op)
 		note_atomic(op, false);
 		return;
 	}
-	if (is_release(op->order))
-		mem_flush(t);
-	flush_overlapping(t, op->addr, op->size);
-	/* Emptying the buffer may have let another thread's store in. */
-	op->result = mem_read(op->addr, op->size);
+	/* To swap it must have read the latest value, which may be another one. */
+	take(t, op);
 	op->is_ok = op->result == op->expected;
 	acquire(t, cell_clock(op->addr), op->is_ok ? op->order : EXPLORE_RLX);
 	note_atomic(op, op->is_ok);
@@ -448,6 +489,8 @@ void mem_fence_light(struct thread *t)
 /* The processor of t passes a full fence; what the compiler holds back may stay: XM4. */
 static void fence_from_outside(struct thread *t)
 {
+	bool may_stay = X->used_delays < X->delays;
+
 	for (unsigned i = 0; i < t->n_buffer;) {
 		if (t->buffer[i].is_issued) {
 			flush(t, t->buffer[i].seq);
@@ -456,7 +499,9 @@ static void fence_from_outside(struct thread *t)
 			i++;
 		}
 	}
-	if (t->n_buffer > 0 && (X->is_cycling || X->used_delays >= X->delays || choose(2) == 0))
+	for (unsigned i = 0; i < t->n_buffer; i++)
+		may_stay |= t->buffer[i].is_late;
+	if (t->n_buffer > 0 && (X->is_cycling || !may_stay || choose(2) == 0))
 		mem_flush(t);
 	clock_join(&t->now, &t->pending);
 }

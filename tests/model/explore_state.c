@@ -71,7 +71,7 @@ static uint64_t hash_thread(uint64_t h, const struct thread *t)
 			   (uint64_t)t->is_timed_out << 9 | (uint64_t)t->behind << 16 |
 			   (uint64_t)t->enabled_since << 24 | (uint64_t)t->disabled_since << 32 |
 			   (uint64_t)t->scheduled_since << 40 | (uint64_t)t->n_buffer << 48);
-	if (t->status == ENDED)
+	if (t->status == ENDED || t->status == ASLEEP)
 		return h;
 	h = mix(h, (uint64_t)op->kind | (uint64_t)op->order << 8 | (uint64_t)op->rmw << 16 |
 			   (uint64_t)op->size << 24);
@@ -83,7 +83,9 @@ static uint64_t hash_thread(uint64_t h, const struct thread *t)
 	for (unsigned i = 0; i < t->n_buffer; i++) {
 		const struct entry *e = &t->buffer[i];
 
-		h = mix(mix(mix(h, e->addr), e->value), rank_of(e->seq) << 8 | e->is_release | e->is_issued << 1);
+		h = mix(mix(mix(h, e->addr), e->value), rank_of(e->seq) << 8 | e->is_release |
+								e->is_issued << 1 | e->is_rmw << 2 |
+								e->is_late << 3);
 		h = hash_clock(h, &e->clock);
 	}
 	h = hash_clock(hash_clock(hash_clock(h, &t->now), &t->pending), &t->fenced);

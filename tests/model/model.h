@@ -17,14 +17,17 @@
 #include "core/self.h"
 #include "os/os.h"
 
-int os_futex_wait(atomic_of(uint32_t) * word, uint32_t expected, int64_t deadline)
+int os_futex_wait(atomic_of(uint32_t) *word, uint32_t expected, int64_t deadline)
 {
+#ifdef MODEL_BEFORE_WAIT
+	MODEL_BEFORE_WAIT(word);
+#endif
 	int err = explore_futex_wait_until(word, expected, deadline);
 
 	return err == -110 ? err : 0;
 }
 
-void os_futex_wake(atomic_of(uint32_t) * word, int n)
+void os_futex_wake(atomic_of(uint32_t) *word, int n)
 {
 	explore_futex_wake(word, n);
 }

@@ -1,8 +1,8 @@
 /*
  * model_lock.h - in place of core/lock.h: a lock that is one step of the explorer.
  *
- * The real one is tried by lock.c of this folder; under the other clients it would only multiply the
- * schedules. Include this before any header of src/.
+ * The real one is tried by lock.c of this folder; under the other clients it would only multiply
+ * the schedules. Include this before any header of src/.
  */
 #ifndef CORE_LOCK_H
 #define CORE_LOCK_H
@@ -27,7 +27,10 @@ struct lock {
 	uint32_t rank;
 };
 
-#define LOCK_INIT(r) {.rank = (r)}
+#define LOCK_INIT(r)        \
+	{                   \
+		.rank = (r) \
+	}
 
 static inline void lock_init(struct lock *l, enum lock_rank rank)
 {

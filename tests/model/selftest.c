@@ -77,6 +77,18 @@ static void one_saw_the_other(void)
 	explore_check(r[0] == 1 || r[1] == 1);
 }
 
+static void sb0_xchg(void)
+{
+	xchg_acq_rel(&x, 1);
+	r[0] = load_acq(&y);
+}
+
+static void sb1_xchg(void)
+{
+	xchg_acq_rel(&y, 1);
+	r[1] = load_acq(&x);
+}
+
 /* An RMW of another variable orders nothing but what its name says. */
 static void sb0_rmw(void)
 {
@@ -118,9 +130,15 @@ static void test_store_buffering(void)
 		"r[0] == 1");
 	explore_finds(&(struct explore_test){"a relaxed RMW is not a fence", SB(sb0_rmw, sb1_rmw)},
 		      "r[0] == 1");
-	explore_finds(&(struct explore_test){"heavy without light is found",
-					     SB(sb0_without, sb1_heavy)},
+	explore_finds(
+		&(struct explore_test){"nor is one of the variable itself", SB(sb0_xchg, sb1_xchg)},
+		"r[0] == 1");
+	explore_finds(&(struct explore_test){"nor when the other side has a fence",
+					     SB(sb0_seq_cst, sb1_xchg)},
 		      "r[0] == 1");
+	explore_finds(
+		&(struct explore_test){"heavy without light is found", SB(sb0_without, sb1_heavy)},
+		"r[0] == 1");
 	explore_holds(&(struct explore_test){"the heavy side's relaxed store needs no release",
 					     SB(sb0_light, sb1_heavy_rlx)});
 	explore_holds(&(struct explore_test){"without delays the memory is sequentially consistent",
@@ -491,7 +509,7 @@ static void test_memory(void)
 	explore_finds(&(struct explore_test){"use after free is found",
 					     MP(publish_pointer, free_pointer),
 					     .thread[2] = peek_pointer},
-		      "data race");
+		      "use after free");
 	explore_finds(&(struct explore_test){"use after free is found without looking for races",
 					     MP(publish_pointer, free_pointer),
 					     .thread[2] = hold_pointer, .has_races = true},

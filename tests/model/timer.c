@@ -3,8 +3,8 @@
  *
  *   src/event/timer.c -> the explorer
  *
- * Either timer_stop says true and it does not fire, or it has fired when timer_stop returns (TM3); in
- * both cases the stopper frees it at once, as it does when it lies on its stack.
+ * Either timer_stop says true and it does not fire, or it has fired when timer_stop returns (TM3);
+ * in both cases the stopper frees it at once, as it does when it lies on its stack.
  */
 #include "model_lock.h"
 
@@ -99,21 +99,27 @@ int main(void)
 {
 #define TIMERS(a, b) .setup = setup, .thread = {a, b}, .finish = heaps_agree
 	explore_holds_seen(&(struct explore_test){"timer: stop against expire",
-						  TIMERS(stopper_0, expirer), TRY(4, 2)}, 3);
+						  TIMERS(stopper_0, expirer), TRY(4, 2)},
+			   3);
 	explore_holds_seen(&(struct explore_test){"timer: two stops against expire",
 						  TIMERS(stopper_0, expirer),
-						  .thread[2] = stopper_1, TRY(3, 2)}, 3);
+						  .thread[2] = stopper_1, TRY(3, 2)},
+			   3);
 	explore_holds_seen(&(struct explore_test){"timer: stop while the heap moves and expires",
 						  TIMERS(stopper_0, mover_and_expirer),
-						  .thread[2] = stopper_1, TRY(3, 2)}, 3);
+						  .thread[2] = stopper_1, TRY(3, 2)},
+			   3);
 	explore_finds(&(struct explore_test){"timer: found when stop does not look again",
 					     TIMERS(stopper_0, mover), TRY(3, 2),
-					     .omit = "timer-home-recheck"}, "");
+					     .omit = "timer-home-recheck"},
+		      "");
 	explore_finds(&(struct explore_test){"timer: found when stop does not acquire",
 					     TIMERS(stopper_0, expirer), TRY(3, 2),
-					     .weaken = "timer_stop"}, "data race");
+					     .weaken = "timer_stop"},
+		      "data race");
 	explore_finds(&(struct explore_test){"timer: found when expire does not release",
 					     TIMERS(stopper_0, expirer), TRY(3, 2),
-					     .weaken = "timers_expire"}, "data race");
+					     .weaken = "timers_expire"},
+		      "data race");
 	return explore_done();
 }

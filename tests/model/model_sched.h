@@ -1,0 +1,197 @@
+/*
+ * model_sched.h - the real scheduler under the explorer: a model thread is an M, Gs have small
+ * stacks.
+ *
+ *   src/queue, src/event/timer.c, src/sched/{wake,find,loop,park}.c -> the explorer
+ *
+ * Two to four Ps; the M of thread i starts with P i; where the sources start a new M, the next
+ * thread that is asleep becomes it. An execution ends when all Ms sleep. Nothing
+ * frees the Ms: what a run's end needs is not tried here.
+ */
+#ifndef TESTS_MODEL_MODEL_SCHED_H
+#define TESTS_MODEL_MODEL_SCHED_H
+
+#include "model_lock.h"
+
+#include "model.h"
+
+#include "base/limits.h"
+#undef MAXPROCS_LIMIT
+#define MAXPROCS_LIMIT 4
+#undef STEAL_ROUNDS
+#define STEAL_ROUNDS 1 /* the last one, in which everything is taken */
+
+#include "core/g.h"
+noreturn void stack_overflow_found(struct g *gp);
+
+#include "event/timer.c"
+#include "queue/globq.c"
+#include "queue/idle.c"
+#include "queue/runq.c"
+#include "sched/find.c"
+#include "sched/loop.c"
+#include "sched/park.c"
+#include "sched/preempt.c"
+#include "sched/wake.c"
+
+#define MODEL_GS    6
+#define MODEL_STACK 8192
+
+struct sched sched;
+static struct m ms[EXPLORE_THREADS];
+static struct p ps[MAXPROCS_LIMIT];
+static struct g gs[MODEL_GS];
+static uint32_t n_given; /* the next M that m_new() gives */
+
+struct m *m_self(void)
+{
+	int i = explore_self();
+
+	return i >= 0 && ms[i].id ? &ms[i] : NULL; /* id 0: a plain thread */
+}
+
+int self_errno(void)
+{
+	return 0;
+}
+
+void self_errno_set(int value)
+{
+	(void)value;
+}
+
+void print_to(int fd, const char *fmt, ...)
+{
+	(void)fd;
+	(void)fmt;
+}
+
+void *os_mem_reserve(size_t size)
+{
+	return explore_alloc(size);
+}
+
+void os_mem_release(void *at, size_t size)
+{
+	(void)size;
+	explore_free(at);
+}
+
+bool stack_canary_is_intact(struct stack stack)
+{
+	(void)stack;
+	return true;
+}
+
+noreturn void stack_overflow_found(struct g *gp)
+{
+	(void)gp;
+	explore_fail(EXPLORE_HERE, "stack overflow");
+}
+
+void os_thread_stack(const void **lo, size_t *size)
+{
+	*lo = NULL;
+	*size = 0;
+}
+
+noreturn void panic_at(const char *text)
+{
+	explore_fail((struct explore_site){"panic_at", text, 0}, "panic");
+}
+
+void sysmon_wake_if_asleep(void)
+{
+}
+
+struct m *m_new(void)
+{
+	explore_check(n_given < EXPLORE_THREADS);
+	sched.n_m++;
+	return &ms[n_given++];
+}
+
+int m_start_thread(struct m *mp)
+{
+	explore_start((int)(mp - ms));
+	return 0;
+}
+
+bool locked_m_wait(struct m *mp)
+{
+	(void)mp;
+	return false;
+}
+
+bool locked_g_hand_over(struct m *mp, struct g *gp)
+{
+	(void)mp;
+	(void)gp;
+	return false;
+}
+
+/* n_m Ms, each with a P as long as there are some; the threads behind them are the reserve. */
+static void model_sched_setup(uint32_t n_m, uint32_t n_p)
+{
+	explore_name(&idle.n_p, 4, "idle.n_p");
+	explore_name(&idle.n_spinning, 4, "idle.n_spinning");
+	explore_name(&globq, sizeof(globq), "globq");
+	explore_name(&sched.lock, sizeof(sched.lock), "sched.lock");
+	explore_name(&sched.keeper_taken, 4, "sched.keeper_taken");
+	explore_name(&sched.keeper_until, 8, "sched.keeper_until");
+	explore_name(&sched.keeper_note, 4, "sched.keeper_note");
+	explore_name(&sched.stop_wanted, 4, "sched.stop_wanted");
+	explore_name(&sched.run_state, 4, "sched.run_state");
+	explore_name(gs, sizeof(gs), "gs");
+	for (uint32_t i = 0; i < n_p; i++) {
+		static const char *const rings[] = {"P0.runq", "P1.runq", "P2.runq", "P3.runq"};
+		static const char *const names[] = {"P0", "P1", "P2", "P3"};
+
+		explore_name(&ps[i], sizeof(ps[i]), names[i]);
+		explore_name(&ps[i].runq, sizeof(ps[i].runq), rings[i]);
+		ps[i].id = i;
+		timers_init(&ps[i].timers);
+		sched.p[i] = &ps[i];
+	}
+	store_rlx(&sched.n_procs, n_p);
+	store_rlx(&sched.run_state, RUN_ON);
+	sched.max_m = EXPLORE_THREADS + 1;
+	sched.n_m = n_given = n_m;
+	for (uint32_t i = 0; i < EXPLORE_THREADS; i++) {
+		static const char *const names[] = {"M0", "M1", "M2", "M3", "M4", "M5"};
+
+		explore_name(&ms[i], sizeof(ms[i]), names[i]);
+		ms[i].id = i + 1;
+		ms[i].rand = 88172645463325252 + i;
+		if (i < n_m && i < n_p)
+			acquire_p(&ms[i], &ps[i]);
+	}
+	for (uint32_t i = n_m; i < n_p; i++)
+		idle_put_p(&ps[i]);
+}
+
+/* A thread of the reserve begins: it is in the test's set .asleep. */
+static struct m *model_m_started(void)
+{
+	struct m *mp = &ms[explore_self()];
+
+	mp->is_spinning = mp->starts_spinning;
+	acquire_p(mp, mp->next_p);
+	mp->next_p = NULL;
+	return mp;
+}
+
+/* At the end: WK1, and the lists hold who sleeps. */
+static void model_sched_check(void)
+{
+	uint32_t n_spinning = 0, n_idle = 0;
+
+	for (int i = 0; i < EXPLORE_THREADS; i++)
+		n_spinning += ms[i].is_spinning;
+	explore_check(load_rlx(&idle.n_spinning) == n_spinning);
+	for (struct p *pp = idle.ps; pp; pp = pp->idle_link)
+		n_idle++;
+	explore_check(load_rlx(&idle.n_p) == n_idle);
+}
+
+#endif
