@@ -68,7 +68,8 @@ SONAME := libgoro.so.0
 libbacktrace := $(wildcard $(shell $(CC) -print-file-name=libbacktrace.a 2>/dev/null))
 backtrace_h := $(if $(libbacktrace),$(wildcard $(dir $(libbacktrace))include/backtrace.h))
 ifeq ($(or $(NO_BACKTRACE),$(if $(backtrace_h),,none)),)
-backtrace_flags := -DGORO_HAVE_BACKTRACE -idirafter $(dir $(backtrace_h))
+# Copied: of gcc's own folder clang's headers would find more than these two.
+backtrace_flags := -DGORO_HAVE_BACKTRACE -I$(B)/backtrace
 backtrace_lib := $(libbacktrace)
 endif
 
@@ -78,7 +79,8 @@ optimise := $(if $(DEBUG),-Og -g3,$(if $(SAN),-O1 -g,-O2 -g))
 CFLAGS ?= $(optimise)
 sanitize := $(if $(filter thread,$(SAN)),-fsanitize=thread) \
 	$(if $(filter address,$(SAN)),-fsanitize=address$(,)undefined -fno-sanitize-recover=undefined) \
-	$(if $(SAN),-fno-omit-frame-pointer)
+	$(if $(SAN),-fno-omit-frame-pointer) \
+	$(if $(filter thread,$(SAN)),$(if $(is_clang),,-Wno-tsan))
 common := -std=gnu11 -pthread $(warnings) $(sanitize) $(if $(is_clang),-fblocks)
 
 # The library is one unit of position-independent-executable code: it links into both kinds of program.
@@ -96,7 +98,8 @@ asm := $(sort $(wildcard src/arch/*_$(ARCH).S))
 configuration := $(CC) | $(CFLAGS) | $(lib_flags) | $(LDFLAGS) | $(sources) | $(VERSION)
 ifneq ($(shell cat $(B)/configuration 2>/dev/null),$(strip $(configuration)))
 ifeq ($(filter clean deps,$(MAKECMDGOALS)),)
-$(shell mkdir -p $(B))
+$(shell mkdir -p $(B)/backtrace$(if $(backtrace_lib), && \
+	cp $(backtrace_h) $(dir $(backtrace_h))backtrace-supported.h $(B)/backtrace/))
 $(file >$(B)/configuration,$(strip $(configuration)))
 endif
 endif
@@ -154,7 +157,7 @@ $(B)/libgoro.a: $(B)/goro.o $(B)/main.o
 $(B)/libgoro.so: $(B)/goro.pic.o goro.map
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(common) $(LDFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=goro.map \
-		-Wl,-z,nodelete -Wl,-z,noexecstack -o $@ $(B)/goro.pic.o
+		$(if $(SAN),,-static-libgcc -Wl$(,)-z$(,)defs) -Wl,-z,nodelete -Wl,-z,noexecstack -o $@ $(B)/goro.pic.o
 	$(Q)ln -sf libgoro.so $(B)/$(SONAME)
 
 # Tests look inside: every source compiled alone (which shows that it includes what it needs), nothing localised.
