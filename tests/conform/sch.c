@@ -24,6 +24,23 @@ static void note(const char *text)
 	order_length += length;
 }
 
+/*
+ * Runs the body as main until it was not disturbed: a goroutine that has its P for ten milliseconds,
+ * because the kernel ran something else meanwhile, is asked to yield, and the order is another one.
+ */
+static const char *undisturbed_order(int (*body)(void *))
+{
+	for (int attempt = 0; attempt < 50; attempt++) {
+		memset(order, 0, sizeof(order));
+		order_length = 0;
+		int64_t start = tap_now();
+		expect_eq(goro_run(body, NULL), 0);
+		if (tap_now() - start < GORO_MS(5))
+			return order;
+	}
+	tap_skip("the machine is too busy for a few milliseconds in one piece");
+}
+
 static void notes_its_number(void *arg)
 {
 	char text[8];
@@ -31,13 +48,19 @@ static void notes_its_number(void *arg)
 	note(text);
 }
 
-GORO_CASE(yield_lets_the_last_spawned_run_first_then_the_others, .id = "SCH-03", .procs = "1")
+static int spawns_five_and_yields(void *unused)
 {
+	(void)unused;
 	for (intptr_t i = 0; i < 5; i++)
 		goro_spawn(notes_its_number, (void *)i);
 	goro_yield();
 	note("main");
-	expect_str(order, "4 0 1 2 3 main");
+	return 0;
+}
+
+TAP_CASE(yield_lets_the_last_spawned_run_first_then_the_others, .id = "SCH-03", .procs = "1")
+{
+	expect_str(undisturbed_order(spawns_five_and_yields), "4 0 1 2 3 main");
 }
 
 struct rotation {
@@ -75,16 +98,25 @@ static void rotate(int n, int rounds)
 	goro_chan_unref(done);
 }
 
-GORO_CASE(three_that_yield_rotate_strictly, .id = "SCH-03", .procs = "1")
+static int rotates_three(void *unused)
 {
+	(void)unused;
 	rotate(3, 5);
-	expect_str(order, "CABCABCABCABCAB");
+	return 0;
 }
 
-GORO_CASE(six_that_yield_rotate_strictly, .id = "SCH-03", .procs = "1")
+static int rotates_six(void *unused)
 {
+	(void)unused;
 	rotate(6, 8);
-	expect_str(order, "FABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDE");
+	return 0;
+}
+
+TAP_CASE(those_that_yield_rotate_strictly, .id = "SCH-03", .procs = "1")
+{
+	expect_str(undisturbed_order(rotates_three), "CABCABCABCABCAB");
+	expect_str(undisturbed_order(rotates_six),
+		   "FABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDE");
 }
 
 static void notes_child(void *unused)
@@ -110,12 +142,18 @@ static void spawns_and_yields(void *unused)
 	note("y2 ");
 }
 
-GORO_CASE(fresh_local_child_runs_before_the_one_that_yielded, .id = "SCH-03", .procs = "1")
+static int spawns_x_and_y(void *unused)
 {
+	(void)unused;
 	goro_spawn(yields_between_x1_and_x2, NULL);
 	goro_spawn(spawns_and_yields, NULL);
 	wait_for(goro_count() == 1);
-	expect_str(order, "y1 child x1 y2 x2 ");
+	return 0;
+}
+
+TAP_CASE(fresh_local_child_runs_before_the_one_that_yielded, .id = "SCH-03", .procs = "1")
+{
+	expect_str(undisturbed_order(spawns_x_and_y), "y1 child x1 y2 x2 ");
 }
 
 GORO_CASE(yield_alone_comes_back, .id = "SCH-03")
@@ -261,25 +299,32 @@ static uint64_t least_of_100(const struct yielder y[3])
 	return least * 100 / most;
 }
 
+/* Lower bounds hold in every attempt; whether it was in time and fair is tried five times. */
+static bool try_naps(struct naps *n, struct yielder y[3])
+{
+	int n_cpus = (int)sysconf(_SC_NPROCESSORS_ONLN), n_procs = goro_maxprocs(0);
+	int64_t wall = tap_now(), cpu = tap_cpu_ns();
+	run_naps(n, y);
+	wall = tap_now() - wall;
+	cpu = tap_cpu_ns() - cpu;
+	expect_ge(n->shortest_ns, n->each_ns);
+	printf("# naps of %" PRId64 " us took up to %" PRId64 " us, loops %" PRIu64 " %" PRIu64
+	       " %" PRIu64 ", %" PRId64 " us of CPU in %" PRId64 " us\n",
+	       n->each_ns / 1000, n->longest_ns / 1000, y[0].count, y[1].count, y[2].count,
+	       cpu / 1000, wall / 1000);
+	/* With more Ps than CPUs, or without all of the CPUs, it is the kernel that shares. */
+	bool is_ours = n_procs <= n_cpus && cpu * 100 >= wall * n_procs * 95;
+	return n->longest_ns <= 2 * n->each_ns && (!is_ours || least_of_100(y) >= 80);
+}
+
 GORO_CASE(yield_loops_do_not_starve_timers, .id = "SCH-07", .is_alone = true)
 {
 	struct yielder y[3];
 	struct naps n = {.each_ns = GORO_MS(5)};
-	bool is_fair = false, is_in_time = false;
-	for (int attempt = 0; attempt < 5 && !(is_fair && is_in_time); attempt++) {
-		run_naps(&n, y);
-		expect_ge(n.shortest_ns, n.each_ns);
-		is_in_time = n.longest_ns <= 2 * n.each_ns;
-		/* With more Ps than CPUs it is the kernel that shares. */
-		is_fair = least_of_100(y) >= 80 ||
-			  goro_maxprocs(0) > (int)sysconf(_SC_NPROCESSORS_ONLN);
-		printf("# naps of %" PRId64 " us took up to %" PRId64 " us, loops %" PRIu64
-		       " %" PRIu64 " %" PRIu64 "\n",
-		       n.each_ns / 1000, n.longest_ns / 1000, y[0].count, y[1].count, y[2].count);
-		n.each_ns *= 2;
-	}
-	expect(is_in_time);
-	expect(is_fair);
+	bool is_fine = false;
+	for (int attempt = 0; attempt < 5 && !is_fine; attempt++, n.each_ns *= 2)
+		is_fine = try_naps(&n, y);
+	expect(is_fine);
 }
 
 struct try_loop {

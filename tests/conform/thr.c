@@ -348,6 +348,7 @@ GORO_CASE(parked_plain_thread_is_woken_by_each_operation)
 static void *thread_sleeps_and_times_out(void *arg)
 {
 	struct from_threads *f = arg;
+	goro_chan *c = goro_chan_of(int, 0);
 	for (int i = 1; i <= 20; i++) {
 		int64_t start = goro_now(), ns = GORO_US(100) * i;
 		goro_sleep(ns);
@@ -355,14 +356,14 @@ static void *thread_sleeps_and_times_out(void *arg)
 		start = goro_now();
 		goro_sleep_until(start + ns);
 		add(&f->n_errors, goro_now() < start + ns);
-		add(&f->n_errors, goro_chan_recv_until(f->c, NULL, start + 2 * ns) != -ETIMEDOUT);
+		add(&f->n_errors, goro_chan_recv_until(c, NULL, start + 2 * ns) != -ETIMEDOUT);
 		add(&f->n_errors, goro_now() < start + 2 * ns);
 		start = goro_now();
-		add(&f->n_errors, goro_chan_send_until(f->c, "    ", start + ns) != -ETIMEDOUT);
+		add(&f->n_errors, goro_chan_send_until(c, "    ", start + ns) != -ETIMEDOUT);
 		add(&f->n_errors, goro_now() < start + ns);
 		add(&f->n_errors, goro_chan_recv_until(NULL, NULL, start + ns) != -ETIMEDOUT);
-		add(&f->n_errors, goro_chan_tryrecv(f->c, NULL) != -EAGAIN);
-		add(&f->n_errors, goro_chan_trysend(f->c, "    ") != -EAGAIN);
+		add(&f->n_errors, goro_chan_tryrecv(c, NULL) != -EAGAIN);
+		add(&f->n_errors, goro_chan_trysend(c, "    ") != -EAGAIN);
 	}
 	add(&f->n_errors, goro_id() != 0);
 	goro_chan_send(f->done, NULL);
@@ -371,7 +372,7 @@ static void *thread_sleeps_and_times_out(void *arg)
 
 GORO_CASE(plain_thread_sleeps_and_its_deadlines_are_never_early)
 {
-	struct from_threads f = {.c = goro_chan_of(int, 0), .done = goro_chan_make(0, 0)};
+	struct from_threads f = {.done = goro_chan_make(0, 0)};
 	pthread_t threads[3];
 	start_threads(threads, 3, thread_sleeps_and_times_out, &f);
 	for (int i = 0; i < 3; i++)

@@ -91,14 +91,14 @@ TAP_CHILD(runs_without_threads)
 {
 	limit_threads(1);
 	int result = goro_run(starts_many_locked, NULL);
-	printf("%s", result == -ENOMEM ? "ENOMEM" : "?");
+	printf(result == -ENOMEM ? "ENOMEM" : "%d", result);
 }
 
 TAP_CHILD(runs_out_of_threads)
 {
 	limit_threads(12);
 	int result = goro_run(starts_many_locked, NULL);
-	printf("%s", result == -ENOMEM ? "ENOMEM" : "?");
+	printf(result == -ENOMEM ? "ENOMEM" : "%d", result);
 }
 
 /* -ENOMEM of goro_run, or a fatal error that speaks of threads; no hang, no signal. */
@@ -255,7 +255,7 @@ __attribute__((noinline)) static int dips_below(const char *top, size_t bytes)
 
 static void dips_and_calls(void *unused)
 {
-	char top;
+	char top = 0;
 	(void)unused;
 	sink = dips_below(&top, (64 << 10) + 2048);
 	goro_yield();

@@ -178,29 +178,22 @@ TAP_UNUSED static void tap_fail_compare(const char *where, const char *claim, __
 #define expect(c)  tap_claim(c, (void)0)
 #define require(c) tap_claim(c, tap_stop())
 
-#define expect_str(a, b)                                                                  \
-	do {                                                                              \
-		const char *tap_a = (a), *tap_b = (b);                                    \
-		if (strcmp(tap_a, tap_b) != 0 && tap_is_shown())                          \
-			tap_diag("# %s: expected %s equal to %s, have \"%s\" and \"%s\"", \
-				 TAP_WHERE, #a, #b, tap_a, tap_b);                        \
-	} while (0)
+enum tap_relation { TAP_IS, TAP_CONTAINS, TAP_LACKS };
 
-#define expect_contains(a, b)                                                                     \
-	do {                                                                                      \
-		const char *tap_a = (a), *tap_b = (b);                                            \
-		if (strstr(tap_a, tap_b) == NULL && tap_is_shown())                               \
-			tap_diag("# %s: expected %s to contain \"%s\", have:\n%s", TAP_WHERE, #a, \
-				 tap_b, tap_a);                                                   \
-	} while (0)
+TAP_UNUSED static void tap_compare_text(const char *where, const char *name, const char *text,
+					const char *other, enum tap_relation relation)
+{
+	static const char *const words[] = {"to be", "to contain", "to lack"};
+	bool is_so = relation == TAP_IS ? strcmp(text, other) == 0
+					: (strstr(text, other) != NULL) == (relation == TAP_CONTAINS);
+	if (!is_so && tap_is_shown() && text != NULL)
+		tap_diag("# %s: expected %s %s \"%s\", have:\n%s", where, name, words[relation], other,
+			 text);
+}
 
-#define expect_lacks(a, b)                                                                     \
-	do {                                                                                   \
-		const char *tap_a = (a), *tap_b = (b);                                         \
-		if (strstr(tap_a, tap_b) != NULL && tap_is_shown())                            \
-			tap_diag("# %s: expected %s without \"%s\", have:\n%s", TAP_WHERE, #a, \
-				 tap_b, tap_a);                                                \
-	} while (0)
+#define expect_str(a, b) tap_compare_text(TAP_WHERE, #a, a, b, TAP_IS)
+#define expect_contains(a, b) tap_compare_text(TAP_WHERE, #a, a, b, TAP_CONTAINS)
+#define expect_lacks(a, b) tap_compare_text(TAP_WHERE, #a, a, b, TAP_LACKS)
 
 /* Ends the process: this case says nothing on this machine. */
 __attribute__((noreturn)) TAP_UNUSED static void tap_skip(const char *why)
