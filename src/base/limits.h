@@ -13,7 +13,7 @@
 #else
 #define RUNQ_CAP 256u              /* Gs in a P's ring; a power of two */
 #endif
-#define GLOBQ_TICK 61u             /* every how many ticks a P looks at the global queue first */
+#define GLOBQ_TICK 61u             /* after so many slices from its ring a P looks at the global queue first */
 #define STEAL_ROUNDS 4             /* passes over all Ps before an M gives up */
 #define MAXPROCS_LIMIT 1024        /* Ps at most; GORO_MAXPROCS beyond it is cut to it */
 #define MAXTHREADS_DEFAULT 10000   /* Ms at most, until goro_maxthreads says otherwise */

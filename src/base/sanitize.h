@@ -28,7 +28,21 @@ SANITIZE_HOOK void __sanitizer_start_switch_fiber(void **save, const void *botto
 SANITIZE_HOOK void __sanitizer_finish_switch_fiber(void *save, const void **bottom, size_t *size);
 SANITIZE_HOOK void __asan_unpoison_memory_region(const volatile void *addr, size_t size);
 
-#define TSAN_SWITCH_NO_SYNC 1u
+/*
+ * Does a switch order the goroutine before the scheduler on the same thread? When the library itself is
+ * instrumented it must, or the M's own fields look like races. Otherwise it must not: two goroutines
+ * that happen to run one after the other on a thread are not ordered by that, and their races are to be found.
+ */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define TSAN_SWITCH_FLAGS 0u
+#else
+#define TSAN_SWITCH_FLAGS 1u
+#endif
 
 /* Set once at boot: the program is linked with one of them. */
 extern bool sanitize_is_on;

@@ -35,6 +35,7 @@ struct dump {
 	struct g *first;   /* printed already */
 	uint32_t printed, left_out, most;
 	int64_t now;
+	uint64_t parent_id; /* of the goroutine being printed */
 };
 
 /* A running goroutine's thread unwinds itself in a signal handler. */
@@ -84,6 +85,15 @@ static bool capture_stack(struct g *gp, struct m *mp)
 	return is_done;
 }
 
+/* What the goroutine was started with: a tail call may have taken it off the stack. */
+static void print_function(const struct symbol_frame *frame, void *arg)
+{
+	const struct dump *d = arg;
+
+	if (!frame->is_inlined)
+		print_to(d->fd, "started with %s", frame->function ? frame->function : "an unnamed function");
+}
+
 static void print_header(const struct dump *d, struct g *gp, enum g_state state)
 {
 	int64_t waited = d->now - gp->wait_since;
@@ -96,11 +106,14 @@ static void print_header(const struct dump *d, struct g *gp, enum g_state state)
 	if (gp->locked_m)
 		print_to(d->fd, ", locked to thread");
 	print_to(d->fd, "]:\n");
+	print_to(d->fd, "\t");
+	symbol_resolve((uintptr_t)gp->fn, true, print_function, (void *)(uintptr_t)d);
 	if (gp->name && gp->name[0])
-		print_to(d->fd, "\tname \"%s\"%s", gp->name, is_waiting ? ", " : "\n");
+		print_to(d->fd, ", name \"%s\"", gp->name);
 	if (is_waiting)
-		print_to(d->fd, "%swaiting for %ld.%03ld s\n", gp->name && gp->name[0] ? "" : "\t",
-			 (long)(waited / 1000000000), (long)(waited / 1000000 % 1000));
+		print_to(d->fd, ", waiting for %ld.%03ld s", (long)(waited / 1000000000),
+			 (long)(waited / 1000000 % 1000));
+	print_to(d->fd, "\n");
 }
 
 static void print_creator_frame(const struct symbol_frame *frame, void *arg)
@@ -109,7 +122,10 @@ static void print_creator_frame(const struct symbol_frame *frame, void *arg)
 
 	if (frame->is_inlined)
 		return;
-	print_to(d->fd, "%s+0x%lx\n", frame->function ? frame->function : "?", (unsigned long)frame->offset);
+	print_to(d->fd, "%s+0x%lx", frame->function ? frame->function : "?", (unsigned long)frame->offset);
+	if (d->parent_id)
+		print_to(d->fd, " in goroutine %lu", (unsigned long)d->parent_id);
+	print_to(d->fd, "\n");
 	if (frame->file)
 		print_to(d->fd, "\t%s:%d\n", frame->file, frame->line);
 }
@@ -126,8 +142,7 @@ static void print_creator(struct dump *d, const struct g *gp)
 		print_to(d->fd, "\n\t%s:%d\n", gp->site->file, gp->site->line);
 		return;
 	}
-	if (gp->parent_id)
-		print_to(d->fd, "goroutine %lu in ", (unsigned long)gp->parent_id);
+	d->parent_id = gp->parent_id;
 	symbol_resolve((uintptr_t)gp->spawn_pc, false, print_creator_frame, d);
 }
 

@@ -5,6 +5,7 @@
  *
  * ME1  os_mem_guard never fails: what cannot be guarded by the kernel is left to the stack's canary.
  * ME2  A guard survives os_mem_discard of the range above it.
+ * ME3  Guards by mprotect leave half of vm.max_map_count to the program.
  *
  * MADV_GUARD_INSTALL (Linux 6.13) guards pages without splitting the mapping; mprotect splits it in two
  * and so stops at vm.max_map_count, about 32 000 stacks. Rejected: one mapping a stack, for that reason.
@@ -25,6 +26,9 @@
 #endif
 
 static enum os_guard guard_method = OS_GUARD_MPROTECT;
+
+/* ME3: mprotect guards that may still be made: each costs two mappings, and half of them are the program's. */
+static atomic_of(int32_t) mprotect_left;
 
 void *os_mem_reserve(size_t size)
 {
@@ -77,6 +81,10 @@ static bool guard_install_works(void)
 void os_guard_init(void)
 {
 	const char *forced = os_env("GORO_STACKGUARD");
+	char text[32];
+
+	int mappings = os_read_file("/proc/sys/vm/max_map_count", text, sizeof(text)) > 0 ? atoi(text) : 65530;
+	store_rlx(&mprotect_left, mappings / 4); /* relaxed: no other thread yet */
 
 	guard_method = guard_install_works() ? OS_GUARD_MADVISE : OS_GUARD_MPROTECT;
 	/* An unknown name changes nothing; a method that the kernel lacks falls through as always. */
@@ -95,7 +103,8 @@ enum os_guard os_mem_guard(void *at, size_t size)
 	if (guard_method == OS_GUARD_MADVISE && !os_fault(OS_FAULT_MADVISE) &&
 	    madvise(at, size, MADV_GUARD_INSTALL) == 0)
 		return OS_GUARD_MADVISE;
-	if (guard_method != OS_GUARD_CANARY && mprotect(at, size, PROT_NONE) == 0)
+	if (guard_method != OS_GUARD_CANARY && add_rlx(&mprotect_left, -1) > 0 && /* relaxed: only counted */
+	    mprotect(at, size, PROT_NONE) == 0)
 		return OS_GUARD_MPROTECT;
 	return OS_GUARD_CANARY;
 }

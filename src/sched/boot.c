@@ -56,7 +56,7 @@ static uint32_t parse_procs(const char *text)
 	return n > MAXPROCS_LIMIT ? MAXPROCS_LIMIT : (uint32_t)n;
 }
 
-static uint32_t procs_wanted(void)
+uint32_t procs_wanted(bool may_complain)
 {
 	struct os_cpus cpus;
 	const char *name = os_env("GORO_MAXPROCS") ? "GORO_MAXPROCS" : "GOMAXPROCS";
@@ -65,10 +65,10 @@ static uint32_t procs_wanted(void)
 
 	os_cpu_count(&cpus);
 	uint32_t fallback = cpus.usable > MAXPROCS_LIMIT ? MAXPROCS_LIMIT : (uint32_t)cpus.usable;
-	if (text && n == 0)
+	if (text && n == 0 && may_complain)
 		print_to(2, "goro: %s=%s is not a positive number: using %u, the CPUs of this process\n", name, text,
 			 fallback);
-	else if (text && n == MAXPROCS_LIMIT && strtol(text, NULL, 10) > MAXPROCS_LIMIT)
+	else if (text && n == MAXPROCS_LIMIT && may_complain && strtol(text, NULL, 10) > MAXPROCS_LIMIT)
 		print_to(2, "goro: %s=%s is more than this runtime can have: using %u\n", name, text, n);
 	return n ? n : fallback;
 }
@@ -91,6 +91,7 @@ static void procs_free(void)
 	for (uint32_t i = 0; i < MAXPROCS_LIMIT && sched.p[i]; i++) {
 		gfree_flush(&sched.p[i]->gfree);
 		stack_cache_flush(&sched.p[i]->stacks);
+		stack_pool_shrink(STACK_CACHE + 1);
 		timers_free(&sched.p[i]->timers);
 		os_mem_release(sched.p[i], (sizeof(struct p) + 4095) & ~(size_t)4095);
 		sched.p[i] = NULL;
@@ -133,7 +134,7 @@ static int boot(void)
 	os_guard_init();
 	state_reset();
 	store_rel(&sched.run_state, RUN_STARTING); /* RUN-STATE */
-	if (procs_resize(procs_wanted()) < 0)
+	if (procs_resize(procs_wanted(true)) < 0)
 		return -ENOMEM;
 	struct m *mp = m_new();
 	if (!mp)
@@ -169,7 +170,7 @@ int goro_run(int (*fn)(void *), void *arg)
 		boot_hook();
 	int error = boot();
 	if (error)
-		return fail(error);
+		return fail(-ENOMEM); /* of memory, or of threads (-EAGAIN) */
 	faults_install();
 	store_rel(&sched.run_state, RUN_ON); /* RUN-STATE */
 	m_run(sched.all_m);
@@ -178,6 +179,7 @@ int goro_run(int (*fn)(void *), void *arg)
 	int result = sched.main_result;
 	gfree_each(g_bury, NULL);
 	procs_free();
+	store_rel(&sched.n_procs, 0); /* PROCS-SET */
 	gfree_reset();
 	store_rel(&sched.run_state, RUN_NONE); /* RUN-STATE */
 	return result;

@@ -3,7 +3,7 @@
  *
  *   an M goes idle -> [deadlock_check] -> fatal; or suspected, then sysmon -> [deadlock_check_again]
  *
- * DL1  All Ms are idle, no heap holds a timer (an M that waits for a timer is not idle, find.c FI3), and
+ * DL1  All Ms are idle, no heap holds a timer (an M that waits for a timer is not idle, find.c FN3), and
  *      every thread that the runtime did not make is blocked in a call of the library without a deadline: then
  *      no goroutine will ever run again.
  * DL2  Other threads might still act, so they suppress the report; a thread that has just ended is still
@@ -47,7 +47,7 @@ void deadlock_check(void)
 			sysmon_wake_if_asleep();
 		return;
 	}
-	if (sched.main_exited)
+	if (sched.main_exited && count_goroutines() == 0)
 		fatal("no goroutines (main called goro_exit) - deadlock!");
 	fatal("all goroutines are asleep - deadlock!");
 }

@@ -4,10 +4,12 @@
  *   schedule -> [find_runnable]: timers, every 61st the global queue, next slot, ring, global queue,
  *               steal from the others; then release the P, look at everything again, sleep
  *
- * FI1  Whoever releases its P passes WAKE-SLEEP (wake.c) before it sleeps.
- * FI2  A next slot is stolen only in the last round, and only from a P whose G has run for a few
+ * FN1  Whoever releases its P passes WAKE-SLEEP (wake.c) before it sleeps.
+ * FN2  A next slot is stolen only in the last round, and only from a P whose G has run for a few
  *      microseconds since: the pair that hands a value to and fro on one P is left alone.
- * FI3  While any heap holds a timer and an M is idle, one idle M (the keeper) sleeps no longer than until the
+ * FN4  No G waits in the global queue while a P takes more than GLOBQ_TICK slices from its own ring. The count
+ *      starts anew whenever the ring runs empty, so that Gs which only yield keep their strict rotation.
+ * FN3  While any heap holds a timer and an M is idle, one idle M (the keeper) sleeps no longer than until the
  *      first of them: keeper: KEEP-SLEEP: publish "until anything", heavy fence, read all heaps;
  *      arming: write the heap's first_when, light fence (KEEP-ADD), read keeper_until.
  *
@@ -228,12 +230,15 @@ struct g *find_runnable(struct m *mp, bool *inherits_slice)
 			if (timers_first(&pp->timers) <= now)
 				check_timers(pp, now);
 		}
-		uint32_t tick = load_rlx(&pp->sched_tick); /* relaxed: our own */
 		uint32_t share = load_rlx(&sched.n_procs); /* relaxed: a divisor */
-		if (tick % GLOBQ_TICK == GLOBQ_TICK - 1 && (gp = globq_get(&pp->runq, share, 1)))
-			return gp;
+		if (pp->ticks_without_globq >= GLOBQ_TICK) {
+			pp->ticks_without_globq = 0;
+			if ((gp = globq_get(&pp->runq, share, 1)))
+				return gp;
+		}
 		if ((gp = find_local(pp, inherits_slice)))
 			return gp;
+		pp->ticks_without_globq = 0;
 		if ((gp = globq_get(&pp->runq, share, RUNQ_CAP)))
 			return gp;
 		if (may_spin(mp)) {

@@ -25,7 +25,7 @@ SANITIZE_NOTHING static void sanitize_leave_g(struct m *mp, struct g *gp)
 		__sanitizer_start_switch_fiber(gp->is_ending ? NULL : &gp->asan_fake_stack, mp->stack_lo,
 					       mp->stack_size);
 	if (__tsan_switch_to_fiber)
-		__tsan_switch_to_fiber(mp->tsan_fiber, TSAN_SWITCH_NO_SYNC);
+		__tsan_switch_to_fiber(mp->tsan_fiber, TSAN_SWITCH_FLAGS);
 }
 
 SANITIZE_NOTHING static void sanitize_leave_g0(struct m *mp, struct g *gp)
@@ -34,7 +34,7 @@ SANITIZE_NOTHING static void sanitize_leave_g0(struct m *mp, struct g *gp)
 		__sanitizer_start_switch_fiber(&mp->asan_fake_stack, (void *)gp->stack.lo,
 					       gp->stack.hi - gp->stack.lo);
 	if (__tsan_switch_to_fiber)
-		__tsan_switch_to_fiber(gp->tsan_fiber, TSAN_SWITCH_NO_SYNC);
+		__tsan_switch_to_fiber(gp->tsan_fiber, TSAN_SWITCH_FLAGS);
 }
 
 SANITIZE_NOTHING void sanitize_enter_g(struct g *gp)
@@ -96,6 +96,7 @@ void *execute(struct m *mp, struct g *gp)
 static void slice_begin(struct p *pp)
 {
 	store_rlx(&pp->sched_tick, load_rlx(&pp->sched_tick) + 1); /* relaxed: we write, sysmon watches */
+	pp->ticks_without_globq++;
 	pp->spills = 0;
 	if (unlikely(load_rlx(&pp->preempt))) /* relaxed: seen one slice late at worst */
 		preempt_clear(pp);

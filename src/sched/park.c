@@ -17,6 +17,9 @@
 #include "queue/runq.h"
 #include "sched/sched.h"
 
+/* After a yield that found others, so many yields go through the queue even when it looks empty: see goro_yield. */
+#define YIELD_HEAT 64u
+
 static void canary_check(struct g *gp)
 {
 	if (unlikely(gp->has_canary) && !stack_canary_is_intact(gp->stack))
@@ -92,6 +95,11 @@ static void *yield_on_g0(void *arg)
 	mp->curg = NULL;
 	gp->m = NULL;
 	g_transition(gp, G_RUNNING, G_RUNNABLE);
+	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
+	if (globq_size() || !runq_is_empty(&pp->runq))
+		pp->yield_heat = YIELD_HEAT;
+	else if (pp->yield_heat)
+		pp->yield_heat--;
 	globq_put(gp);
 	if (unlikely(load_rlx(&idle.n_p))) /* relaxed: a hint; an idle P may take it */
 		wake();

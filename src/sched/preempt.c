@@ -63,8 +63,12 @@ void goro_yield(void)
 	if (unlikely(!mp || !mp->curg))
 		panic_at("goro_yield outside a goroutine");
 	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
-	/* Nobody else to run: behind nobody is in front. Timers and requests are looked at all the same. */
-	if (runq_is_empty(&pp->runq) && !globq_size() && timers_first(&pp->timers) == TIMER_NEVER &&
+	/*
+	 * Nobody else to run: behind nobody is in front. Timers and requests are looked at all the same. Not while
+	 * others have been seen lately: a yielder that skips the queue in the moment when it happens to be empty
+	 * would get more than its share.
+	 */
+	if (!pp->yield_heat && runq_is_empty(&pp->runq) && !globq_size() && timers_first(&pp->timers) == TIMER_NEVER &&
 	    !load_rlx(&preempt_pending) && !load_rlx(&sched.stop_wanted)) /* relaxed: seen next time */
 		return;
 	yield_global(mp);

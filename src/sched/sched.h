@@ -165,6 +165,8 @@ void world_freeze(void);
 
 /* ---- boot.c ---- */
 
+/* How many Ps a run would start with. */
+uint32_t procs_wanted(bool may_complain);
 /* sync/: take a G that will never run again off the queue that it waits in. */
 extern void (*g_waiter_bury)(struct g *gp);
 /* debug/: read GORODEBUG. */

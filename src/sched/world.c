@@ -182,7 +182,13 @@ static struct p *p_new(uint32_t id)
 
 	if (!pp)
 		return NULL;
+	/* What lies in its cache is in no G: one more for a slot that the scavenger has in hand. */
+	if (stack_pool_grow(STACK_CACHE + 1) < 0) {
+		os_mem_release(pp, (sizeof(*pp) + 4095) & ~(size_t)4095);
+		return NULL;
+	}
 	pp->id = id;
+	pp->seen_since = os_now();
 	pp->rand = rand_seed(id + (uint64_t)os_now());
 	store_rlx(&pp->state, P_STOPPED); /* relaxed: not published yet */
 	timers_init(&pp->timers);
@@ -232,7 +238,9 @@ int goro_maxprocs(int n)
 
 	if (n > MAXPROCS_LIMIT)
 		n = MAXPROCS_LIMIT;
-	if (n < 1 || load_acq(&sched.run_state) != RUN_ON) /* RUN-STATE */
+	if (load_acq(&sched.run_state) != RUN_ON) /* RUN-STATE */
+		return (int)procs_wanted(false);
+	if (n < 1)
 		return old;
 	(void)world_stop(WAIT_STOP_WORLD, OS_FOREVER);
 	old = (int)load_rlx(&sched.n_procs); /* relaxed: the world is stopped */

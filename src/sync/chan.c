@@ -77,7 +77,7 @@ static inline void copy_elem(void *to, const void *from, size_t size)
 		memcpy(to, from, 8);
 	else if (size == 4)
 		memcpy(to, from, 4);
-	else
+	else if (size)
 		memcpy(to, from, size);
 }
 
@@ -152,7 +152,7 @@ static enum outcome recv_now(goro_chan *c, void *elem)
 
 	if (load_rlx(&c->count) > 0) { /* relaxed: under the lock */
 		buffer_get(c, elem);
-		w = waitq_pop(&c->senders); /* CH2: there was no free place before */
+		w = MODEL_KEEP("chan-move-up") ? waitq_pop(&c->senders) : NULL; /* CH2: there was no free place before */
 		if (w) {
 			buffer_put(c, w->elem);
 			w->ok = true;

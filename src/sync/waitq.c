@@ -64,17 +64,20 @@ static void wait_as_goroutine(struct g *gp, struct waiter *w, struct wait *wait,
 static void wait_as_thread(struct note *note, struct wait *wait)
 {
 	uint32_t open = RACE_OPEN;
+	int saved_errno = self_errno();
 
+	if (!wait->has_deadline)
+		add_rlx(&sched.n_foreign_blocked, 1); /* relaxed: ordered by the lock; the waker takes it back */
 	if (wait->lock)
 		lock_release(wait->lock);
 	if (!wait->has_deadline) {
-		add_rlx(&sched.n_foreign_blocked, 1); /* relaxed: a statistic, see deadlock.c DL2 */
 		note_sleep(note);
-		add_rlx(&sched.n_foreign_blocked, (uint32_t)-1); /* relaxed: likewise */
 	} else if (!note_sleep_until(note, wait->timer.when) &&
 		   !cas_acq_rel(&wait->race, &open, RACE_TIMEOUT)) { /* WAIT-RACE */
-		note_sleep(note); /* somebody is about to wake us: the note must outlive that */
+		if (MODEL_KEEP("wait-late-wake"))
+			note_sleep(note); /* somebody is about to wake us: the note must outlive that */
 	}
+	self_errno_set(saved_errno);
 }
 
 static int wait_on(struct waitq *q, struct waiter *w, struct lock *l, enum wait_reason reason, int64_t deadline)

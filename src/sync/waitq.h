@@ -68,7 +68,8 @@ static inline struct waiter *waitq_pop(struct waitq *q)
 	for (struct waiter *w; (w = q->first);) {
 		uint32_t open = RACE_OPEN;
 		waitq_unlink(q, w);
-		if (!w->race || cas_acq_rel(w->race, &open, RACE_WOKEN)) /* WAIT-RACE */
+		if (!w->race || cas_acq_rel(w->race, &open, RACE_WOKEN) || /* WAIT-RACE */
+		    !MODEL_KEEP("wait-race"))
 			return w;
 	}
 	return NULL;
@@ -76,10 +77,14 @@ static inline struct waiter *waitq_pop(struct waitq *q)
 
 static inline void waiter_wake(struct waiter *w)
 {
-	if (likely(w->gp != NULL))
+	if (likely(w->gp != NULL)) {
 		ready(w->gp);
-	else
-		note_wake(w->note);
+		return;
+	}
+	/* Before the wake: from here on the thread may act, and a deadlock is none (deadlock.c, DL2). */
+	if (!w->race)
+		add_rlx(&sched.n_foreign_blocked, (uint32_t)-1); /* relaxed: ordered by the note */
+	note_wake(w->note);
 }
 
 /*
