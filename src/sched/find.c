@@ -125,7 +125,8 @@ static bool may_spin(struct m *mp)
 static bool release_p_to_idle(struct m *mp)
 {
 	lock_acquire(&sched.lock);
-	if (load_rlx(&sched.stop_wanted) || globq_size()) { /* relaxed: written under the lock; a hint */
+	/* relaxed: written under the lock; a hint */
+	if ((load_rlx(&sched.stop_wanted) && MODEL_KEEP("stop-idle-recheck")) || globq_size()) {
 		lock_release(&sched.lock);
 		return false;
 	}

@@ -107,7 +107,8 @@ bool world_stop_here(struct m *mp)
 		add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */
 	}
 	lock_acquire(&sched.lock);
-	bool is_wanted = load_rlx(&sched.stop_wanted); /* relaxed: under the lock */
+	bool is_wanted = load_rlx(&sched.stop_wanted) || /* relaxed: under the lock */
+			 !MODEL_KEEP("stop-here-recheck");
 	if (is_wanted)
 		stopped_one(release_p(mp));
 	lock_release(&sched.lock);
