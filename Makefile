@@ -297,9 +297,9 @@ run-examples:;		$(variant_make) exec-examples $(release)
 run-unit:;		$(variant_make) exec-unit $(debug)
 run-conform:;		$(variant_make) exec-conform $(release)
 run-errors:;		$(variant_make) exec-errors $(release)
-run-stress:;		$(variant_make) exec-stress $(release) RUNFLAGS='-s 5 $(RUNFLAGS)'
-run-stress-tsan:;	$(variant_make) exec-stress $(tsan) RUNFLAGS='-t 10 -s 5 $(RUNFLAGS)'
-run-stress-asan:;	$(variant_make) exec-stress $(asan) RUNFLAGS='-t 10 -s 5 $(RUNFLAGS)'
+run-stress:;		$(variant_make) exec-stress $(release) RUNFLAGS='-s 2 $(RUNFLAGS)'
+run-stress-tsan:;	$(variant_make) exec-stress $(tsan) RUNFLAGS='-t 10 -s 2 -p 2,8 $(RUNFLAGS)'
+run-stress-asan:;	$(variant_make) exec-stress $(asan) RUNFLAGS='-t 10 -s 2 -p 2,8 $(RUNFLAGS)'
 run-fault:;		$(variant_make) exec-fault $(asan) RUNFLAGS='-t 4 $(RUNFLAGS)'
 run-model:;		+@$(MAKE) --no-print-directory $(jobs) -C tests/model check OUT=$(CURDIR)/build/model
 
@@ -310,8 +310,8 @@ run-unit-clang:;	$(variant_make) exec-unit $(debug) $(clang)
 run-conform-clang:;	$(variant_make) exec-conform $(release) $(clang)
 run-conform-debug:;	$(variant_make) exec-conform $(debug) RUNFLAGS='-t 3 $(RUNFLAGS)'
 run-errors-clang:;	$(variant_make) exec-errors $(debug) $(clang)
-run-stress-debug:;	$(variant_make) exec-stress $(debug) RUNFLAGS='-t 3 -s 10 $(RUNFLAGS)'
-run-stress-tsan-clang:;	$(variant_make) exec-stress $(tsan) $(clang) RUNFLAGS='-t 10 -s 10 $(RUNFLAGS)'
+run-stress-debug:;	$(variant_make) exec-stress $(debug) RUNFLAGS='-t 3 $(RUNFLAGS)'
+run-stress-tsan-clang:;	$(variant_make) exec-stress $(tsan) $(clang) RUNFLAGS='-t 10 $(RUNFLAGS)'
 run-unit-memcheck:;	$(variant_make) exec-unit $(debug) WRAP='$(VALGRIND)' RUNFLAGS='-t 20 $(RUNFLAGS)'
 run-unit-arm64:;	$(variant_make) exec-unit $(debug) $(arm64) WRAP='$(QEMU)' RUNFLAGS='-t 10 $(RUNFLAGS)'
 run-conform-arm64:;	$(variant_make) exec-conform $(release) $(arm64) WRAP='$(QEMU)' \
@@ -345,9 +345,10 @@ slow_suites := tidy:python3 orders warnings amalgamation examples-clang:clang \
 test:
 	+@MAKE='$(MAKE)' V='$(V)' tools/suites build/logs $(fast_suites)
 
-# The same with the slow cases (-a), and everything else.
+# The same with the slow cases (-a), longer, at more numbers of Ps; and everything else.
+thorough := -a -s 5 -p 1,2,4,8
 check:
-	+@MAKE='$(MAKE) RUNFLAGS=-a' V='$(V)' tools/suites build/logs-check $(fast_suites) $(slow_suites)
+	+@MAKE='$(MAKE) RUNFLAGS="$(thorough)"' V='$(V)' tools/suites build/logs-check $(fast_suites) $(slow_suites)
 
 # Debian's names of what make check calls.
 packages := gcc g++ libc6-dev make binutils clang valgrind gdb python3 pkg-config util-linux bsdutils \
@@ -380,7 +381,7 @@ amalgamation:
 	mkdir -p build/amalgamation/arch
 	tools/amalgamate -1 $(sources:src/%=%) >build/amalgamation/goro.c
 	cp include/goro.h src/main.c build/amalgamation/
-	cp src/arch/*.S src/arch/ctx_*.h build/amalgamation/arch/
+	cp src/arch/*.S src/arch/*.h build/amalgamation/arch/
 
 clean:
 	rm -rf build
