@@ -43,6 +43,8 @@ struct p *idle_get_p(void)
 	struct p *pp = idle.ps;
 
 	if (pp) {
+		/* At once, not when its new M wakes up: world_start() must not take it for a stopped one. */
+		store_rlx(&pp->state, P_RUNNING); /* relaxed: under the lock */
 		idle.ps = pp->idle_link;
 		store_rlx(&idle.n_p, load_rlx(&idle.n_p) - 1); /* relaxed: as above */
 	}
