@@ -90,7 +90,7 @@ bool explore_trylock_at(struct explore_site, const volatile void *key);
 void explore_unlock_at(struct explore_site, const volatile void *key);
 bool explore_lock_is_held(const volatile void *key); /* by this thread */
 
-/* Lets a thread begin that the test has in its set .asleep; those that nobody starts do not matter. */
+/* Lets a thread of the set .asleep begin; those that nobody starts do not matter. */
 void explore_start(int thread);
 
 /* What a test says. */

@@ -565,6 +565,28 @@ TSAN(4)
 TSAN(8)
 TSAN(16)
 
+/* An atomic variable that is used without base/atomic.h: no order that we know of. */
+#define TSAN_ATOMIC(bits)                                                                       \
+	uint##bits##_t __tsan_atomic##bits##_load(const volatile void *p, int order);           \
+	void __tsan_atomic##bits##_store(volatile void *p, uint##bits##_t value, int order);    \
+	uint##bits##_t __tsan_atomic##bits##_load(const volatile void *p, int order)            \
+	{                                                                                       \
+		(void)p;                                                                        \
+		(void)order;                                                                    \
+		fail(X->current != NULL ? &X->current->op.site : NULL, "a naked atomic load");  \
+	}                                                                                       \
+	void __tsan_atomic##bits##_store(volatile void *p, uint##bits##_t value, int order)     \
+	{                                                                                       \
+		(void)p;                                                                        \
+		(void)value;                                                                    \
+		(void)order;                                                                    \
+		fail(X->current != NULL ? &X->current->op.site : NULL, "a naked atomic store"); \
+	}
+TSAN_ATOMIC(8)
+TSAN_ATOMIC(16)
+TSAN_ATOMIC(32)
+TSAN_ATOMIC(64)
+
 void __tsan_init(void);
 void __tsan_func_entry(void *caller);
 void __tsan_func_exit(void);

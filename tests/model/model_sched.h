@@ -21,7 +21,7 @@
 #undef STEAL_ROUNDS
 #define STEAL_ROUNDS 1 /* the last one, in which everything is taken */
 
-#include "core/g.h"
+#include "core/g.c"
 noreturn void stack_overflow_found(struct g *gp);
 
 #include "event/timer.c"
@@ -38,9 +38,11 @@ noreturn void stack_overflow_found(struct g *gp);
 #define MODEL_STACK 8192
 
 struct sched sched;
+void (*g_waiter_bury)(struct g *gp);
 static struct m ms[EXPLORE_THREADS];
 static struct p ps[MAXPROCS_LIMIT];
 static struct g gs[MODEL_GS];
+static bool starts_fail; /* no thread is to be had */
 static uint32_t n_given; /* the next M that m_new() gives */
 
 struct m *m_self(void)
@@ -71,6 +73,16 @@ void *os_mem_reserve(size_t size)
 	return explore_alloc(size);
 }
 
+void *os_alloc(size_t size)
+{
+	return explore_alloc(size);
+}
+
+void os_free(void *at)
+{
+	explore_free(at);
+}
+
 void os_mem_release(void *at, size_t size)
 {
 	(void)size;
@@ -95,6 +107,11 @@ void os_thread_stack(const void **lo, size_t *size)
 	*size = 0;
 }
 
+void goro_panic(const char *fmt, ...)
+{
+	explore_fail((struct explore_site){"goro_panic", fmt, 0}, "panic");
+}
+
 noreturn void panic_at(const char *text)
 {
 	explore_fail((struct explore_site){"panic_at", text, 0}, "panic");
@@ -113,6 +130,13 @@ struct m *m_new(void)
 
 int m_start_thread(struct m *mp)
 {
+	if (starts_fail) {
+		lock_acquire(&sched.lock);
+		sched.n_m--;
+		n_given--;
+		lock_release(&sched.lock);
+		return -EAGAIN;
+	}
 	explore_start((int)(mp - ms));
 	return 0;
 }
@@ -171,7 +195,7 @@ static void model_sched_setup(uint32_t n_m, uint32_t n_p)
 }
 
 /* A thread of the reserve begins: it is in the test's set .asleep. */
-static struct m *model_m_started(void)
+__attribute__((unused)) static struct m *model_m_started(void)
 {
 	struct m *mp = &ms[explore_self()];
 
@@ -181,16 +205,39 @@ static struct m *model_m_started(void)
 	return mp;
 }
 
+/* A test that wants more of these includes the source or brings its own. */
+__attribute__((weak)) void deadlock_check(void)
+{
+}
+
+#ifdef MODEL_WITH_WORLD
+#include "sched/world.c"
+#else
+bool world_stop_here(struct m *mp)
+{
+	(void)mp;
+	return false;
+}
+#endif
+
+__attribute__((weak)) void g_first_run(struct m *mp, struct g *gp)
+{
+	(void)mp;
+	(void)gp;
+}
+
 /* At the end: WK1, and the lists hold who sleeps. */
-static void model_sched_check(void)
+__attribute__((unused)) static void model_sched_check(void)
 {
 	uint32_t n_spinning = 0, n_idle = 0;
 
 	for (int i = 0; i < EXPLORE_THREADS; i++)
 		n_spinning += ms[i].is_spinning;
 	explore_check(load_rlx(&idle.n_spinning) == n_spinning);
-	for (struct p *pp = idle.ps; pp; pp = pp->idle_link)
-		n_idle++;
+	for (struct p *pp = idle.ps; pp; pp = pp->idle_link) {
+		explore_check(!pp->m); /* PI1 */
+		explore_check(++n_idle <= MAXPROCS_LIMIT);
+	}
 	explore_check(load_rlx(&idle.n_p) == n_idle);
 }
 

@@ -19,22 +19,6 @@ static uint32_t n_fired;
 static bool begins_late, has_begun;
 static uint32_t n_submitted;
 
-void deadlock_check(void)
-{
-}
-
-bool world_stop_here(struct m *mp)
-{
-	(void)mp;
-	return false;
-}
-
-void g_first_run(struct m *mp, struct g *gp)
-{
-	(void)mp;
-	(void)gp;
-}
-
 static void setup_2(void)
 {
 	explore_name(&n_taken, 4, "n_taken");
@@ -208,7 +192,7 @@ static void test_keeper(void)
 {
 	explore_holds(&(struct explore_test){"wake: an earlier timer is kept",
 					     WAKE(2, setup_keeper_2, arm, all_fired), TRY(2, 2)});
-	/* The fence of timer_was_armed() cannot be missed: the heap's lock has one in its release. */
+	/* The fence of timer_was_armed() cannot be missed: the heap's lock releases with one. */
 	explore_finds(&(struct explore_test){"wake: found without the keeper's fence",
 					     WAKE(2, setup_keeper_2, arm, all_fired), TRY(2, 2),
 					     .unfence = "keeper_sleep"},
