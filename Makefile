@@ -298,9 +298,9 @@ run-unit:;		$(variant_make) exec-unit $(debug)
 run-conform:;		$(variant_make) exec-conform $(release)
 run-errors:;		$(variant_make) exec-errors $(release)
 run-stress:;		$(variant_make) exec-stress $(release) RUNFLAGS='-s 2 $(RUNFLAGS)'
-run-stress-tsan:;	$(variant_make) exec-stress $(tsan) RUNFLAGS='-t 10 -s 2 -p 2,8 $(RUNFLAGS)'
-run-stress-asan:;	$(variant_make) exec-stress $(asan) RUNFLAGS='-t 10 -s 2 -p 2,8 $(RUNFLAGS)'
-run-fault:;		$(variant_make) exec-fault $(asan) RUNFLAGS='-t 4 $(RUNFLAGS)'
+run-stress-tsan:;	$(variant_make) exec-stress $(tsan) RUNFLAGS='-t 3 -s 2 -p 2,8 $(RUNFLAGS)'
+run-stress-asan:;	$(variant_make) exec-stress $(asan) RUNFLAGS='-t 3 -s 2 -p 2,8 $(RUNFLAGS)'
+run-fault:;		$(variant_make) exec-fault $(asan) RUNFLAGS='-t 3 $(RUNFLAGS)'
 run-model:;		+@$(MAKE) --no-print-directory $(jobs) -C tests/model check OUT=$(CURDIR)/build/model
 
 # What make check adds.
@@ -308,14 +308,14 @@ run-model:;		+@$(MAKE) --no-print-directory $(jobs) -C tests/model check OUT=$(C
 run-examples-clang:;	$(variant_make) exec-examples $(release) $(clang)
 run-unit-clang:;	$(variant_make) exec-unit $(debug) $(clang)
 run-conform-clang:;	$(variant_make) exec-conform $(release) $(clang)
-run-conform-debug:;	$(variant_make) exec-conform $(debug) RUNFLAGS='-t 3 $(RUNFLAGS)'
+run-conform-debug:;	$(variant_make) exec-conform $(debug) RUNFLAGS='-t 2 $(RUNFLAGS)'
 run-errors-clang:;	$(variant_make) exec-errors $(debug) $(clang)
-run-stress-debug:;	$(variant_make) exec-stress $(debug) RUNFLAGS='-t 3 $(RUNFLAGS)'
-run-stress-tsan-clang:;	$(variant_make) exec-stress $(tsan) $(clang) RUNFLAGS='-t 10 $(RUNFLAGS)'
+run-stress-debug:;	$(variant_make) exec-stress $(debug) RUNFLAGS='-t 2 $(RUNFLAGS)'
+run-stress-tsan-clang:;	$(variant_make) exec-stress $(tsan) $(clang) RUNFLAGS='-t 3 $(RUNFLAGS)'
 run-unit-memcheck:;	$(variant_make) exec-unit $(debug) WRAP='$(VALGRIND)' RUNFLAGS='-t 20 $(RUNFLAGS)'
 run-unit-arm64:;	$(variant_make) exec-unit $(debug) $(arm64) WRAP='$(QEMU)' RUNFLAGS='-t 10 $(RUNFLAGS)'
 run-conform-arm64:;	$(variant_make) exec-conform $(release) $(arm64) WRAP='$(QEMU)' \
-				RUNFLAGS='-t 10 $(RUNFLAGS)'
+				RUNFLAGS='-t 3 $(RUNFLAGS) -p 1,4'
 run-amalgamation:;	$(variant_make) exec-amalgamation $(release)
 run-tidy:;		@tools/tidy
 run-floors:;		@tools/floors src
