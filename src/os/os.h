@@ -32,6 +32,7 @@ enum os_fault {
 #ifdef GORO_DEBUG
 void os_fault_init(void);
 bool os_fault(enum os_fault kind); /* count one call; true: it must fail */
+uint32_t os_fault_hits(void);      /* for tests: how many had to */
 #else
 static inline void os_fault_init(void) {}
 static inline bool os_fault(enum os_fault kind) { return (void)kind, false; }
@@ -68,6 +69,8 @@ int os_threads_of_process(void);    /* tasks that exist now; -errno */
 void *os_mem_reserve(size_t size);  /* zeroed, readable, writable, no memory yet; NULL if out of it */
 void os_mem_release(void *at, size_t size);
 void os_mem_discard(void *at, size_t size); /* contents lost, memory given back, range stays usable */
+/* The same, and its page tables and guards: as if freshly reserved. False: nothing was changed. */
+bool os_mem_renew(void *at, size_t size);
 void os_mem_populate(void *at, size_t size); /* a hint: make the pages present in one go */
 
 #define OS_GUARDS(X) X(MADVISE, "guard") X(MPROTECT, "mprotect") X(CANARY, "canary")
@@ -81,6 +84,9 @@ enum os_guard os_guard_method(void);
 const char *os_guard_name(enum os_guard method);
 /* Make a range fault when touched, by the best method that works; says which did. */
 enum os_guard os_mem_guard(void *at, size_t size);
+
+/* So many guards are gone with the mapping they were in. */
+void os_guard_returned(uint32_t count);
 
 void *os_alloc(size_t size);        /* malloc, zeroed; NULL if out of memory */
 void os_free(void *at);

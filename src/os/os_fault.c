@@ -1,7 +1,7 @@
 /*
  * os_fault.c - fail the n-th call, for tests (debug builds only).
  *
- *   os_* -> [os_fault] -> does this call have to fail?
+ *   os_* -> [os_fault] -> does this call have to fail?        tests -> [os_fault_hits]
  *
  * GORO_FAULT=kind:n[,kind:n...] fails the n-th call of a kind; kind:n+ fails it and all after it.
  * FT1  Without GORO_FAULT nothing ever fails here.
@@ -20,6 +20,8 @@ static struct {
 	uint32_t fails_at; /* 0: never */
 	bool and_after;
 } faults[OS_FAULT_COUNT];
+
+static atomic_of(uint32_t) hits;
 
 static const char *const fault_names[] = {
 #define OS_FAULT_NAME(name, text) text,
@@ -51,7 +53,15 @@ bool os_fault(enum os_fault kind)
 	if (!faults[kind].fails_at)
 		return false;
 	uint32_t call = add_rlx(&faults[kind].calls, 1) + 1; /* relaxed: only counted */
-	return faults[kind].and_after ? call >= faults[kind].fails_at : call == faults[kind].fails_at;
+	if (call != faults[kind].fails_at && (call < faults[kind].fails_at || !faults[kind].and_after))
+		return false;
+	add_rlx(&hits, 1); /* relaxed: only counted */
+	return true;
+}
+
+uint32_t os_fault_hits(void)
+{
+	return load_rlx(&hits); /* relaxed: only counted */
 }
 
 #endif

@@ -28,8 +28,9 @@ int os_futex_wait(atomic_of(uint32_t) *word, uint32_t expected, int64_t deadline
 		at.tv_nsec = (long)(deadline % 1000000000);
 		limit = &at;
 	}
+	/* An early return: what a signal does. The deadline holds all the same. */
 	if (os_fault(OS_FAULT_FUTEX))
-		return 0; /* an early return: what a signal does */
+		return deadline != OS_FOREVER && os_now() >= deadline ? -ETIMEDOUT : 0;
 	long r = syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, expected, limit, NULL,
 			 FUTEX_BITSET_MATCH_ANY);
 	if (r == 0)

@@ -117,9 +117,18 @@ static void g_bury(struct g *gp, void *arg)
 	store_rlx(&gp->state, G_DEAD); /* relaxed: no other thread is left */
 }
 
+/* BT2, with no other thread left. */
+static void run_clear(void)
+{
+	gfree_each(g_bury, NULL);
+	procs_free();
+	store_rel(&sched.n_procs, 0); /* PROCS-SET */
+	gfree_reset();
+}
+
 static int fail(int error)
 {
-	procs_free();
+	run_clear();
 	store_rel(&sched.run_state, RUN_NONE); /* RUN-STATE */
 	return error;
 }
@@ -177,10 +186,7 @@ int goro_run(int (*fn)(void *), void *arg)
 	sysmon_stop();
 	faults_remove();
 	int result = sched.main_result;
-	gfree_each(g_bury, NULL);
-	procs_free();
-	store_rel(&sched.n_procs, 0); /* PROCS-SET */
-	gfree_reset();
+	run_clear();
 	store_rel(&sched.run_state, RUN_NONE); /* RUN-STATE */
 	return result;
 }
