@@ -184,16 +184,17 @@ TAP_UNUSED static void tap_compare_text(const char *where, const char *name, con
 					const char *other, enum tap_relation relation)
 {
 	static const char *const words[] = {"to be", "to contain", "to lack"};
-	bool is_so = relation == TAP_IS ? strcmp(text, other) == 0
-					: (strstr(text, other) != NULL) == (relation == TAP_CONTAINS);
+	bool is_so = relation == TAP_IS
+			     ? strcmp(text, other) == 0
+			     : (strstr(text, other) != NULL) == (relation == TAP_CONTAINS);
 	if (!is_so && tap_is_shown() && text != NULL)
-		tap_diag("# %s: expected %s %s \"%s\", have:\n%s", where, name, words[relation], other,
-			 text);
+		tap_diag("# %s: expected %s %s \"%s\", have:\n%s", where, name, words[relation],
+			 other, text);
 }
 
-#define expect_str(a, b) tap_compare_text(TAP_WHERE, #a, a, b, TAP_IS)
+#define expect_str(a, b)      tap_compare_text(TAP_WHERE, #a, a, b, TAP_IS)
 #define expect_contains(a, b) tap_compare_text(TAP_WHERE, #a, a, b, TAP_CONTAINS)
-#define expect_lacks(a, b) tap_compare_text(TAP_WHERE, #a, a, b, TAP_LACKS)
+#define expect_lacks(a, b)    tap_compare_text(TAP_WHERE, #a, a, b, TAP_LACKS)
 
 /* Ends the process: this case says nothing on this machine. */
 __attribute__((noreturn)) TAP_UNUSED static void tap_skip(const char *why)

@@ -13,6 +13,18 @@ static int64_t end_of_time(void)
 	return tap_now() + GORO_SEC(1) * tap_seconds;
 }
 
+/*
+ * Goroutines that are still at work. That one has ended orders nothing, so each says it itself before
+ * what it wrote is read and what it used is freed.
+ */
+static int n_at_work;
+
+static void wait_for_all(void)
+{
+	wait_for(load(&n_at_work) == 0);
+	wait_for(goro_count() == 1);
+}
+
 /* ---- rings ---- */
 
 static void passes_on(goro_chan *from, goro_chan *to)
@@ -23,6 +35,7 @@ static void passes_on(goro_chan *from, goro_chan *to)
 		goro_chan_send(to, &token);
 	}
 	goro_chan_close(to);
+	add(&n_at_work, -1);
 }
 
 /* Several tokens go round; each has been added to by every member once a lap. */
@@ -31,6 +44,7 @@ static void run_ring(int n_members, int n_tokens, int n_laps, size_t capacity)
 	goro_chan *links[200];
 	for (int i = 0; i <= n_members; i++)
 		links[i] = goro_chan_of(uint64_t, capacity);
+	add(&n_at_work, n_members);
 	for (int i = 0; i < n_members; i++)
 		go(passes_on, links[i], links[i + 1]);
 	/* More tokens than there is room for would wait for each other. */
@@ -48,7 +62,7 @@ static void run_ring(int n_members, int n_tokens, int n_laps, size_t capacity)
 	expect_eq(sum, laps * (uint64_t)n_members * (uint64_t)n_tokens);
 	goro_chan_close(links[0]);
 	expect(!goro_chan_recv(links[n_members], NULL));
-	wait_for(goro_count() == 1);
+	wait_for_all();
 	for (int i = 0; i <= n_members; i++)
 		goro_chan_unref(links[i]);
 }
@@ -99,6 +113,7 @@ static void produces(struct market *m, uint64_t state)
 	add(&m->sent_sum, sum);
 	if (add(&m->n_producers, -1) == 0)
 		goro_chan_close(m->c);
+	add(&n_at_work, -1);
 }
 
 static int receive_somehow(struct market *m, uint64_t *value, uint64_t choice)
@@ -135,6 +150,7 @@ static void consume(struct market *m, uint64_t state, bool is_goroutine)
 static void consumes(struct market *m, uint64_t state)
 {
 	consume(m, state, true);
+	add(&n_at_work, -1);
 }
 
 static void *thread_consumes(void *m)
@@ -150,6 +166,7 @@ static void run_market(uint64_t *state, int64_t ns)
 	int n_consumers = (int)(tap_random(state) % 10) + 1;
 	bool has_thread = tap_random(state) % 2 == 0;
 	pthread_t thread;
+	add(&n_at_work, m.n_producers + n_consumers);
 	for (int i = m.n_producers; i > 0; i--)
 		go(produces, &m, tap_random(state));
 	for (int i = 0; i < n_consumers; i++)
@@ -158,7 +175,7 @@ static void run_market(uint64_t *state, int64_t ns)
 		require_eq(pthread_create(&thread, NULL, thread_consumes, &m), 0);
 	goro_sleep(ns);
 	store(&m.is_stopped, 1);
-	wait_for(goro_count() == 1);
+	wait_for_all();
 	if (has_thread)
 		pthread_join(thread, NULL);
 	expect_eq(m.sent, m.received);
@@ -221,6 +238,7 @@ static void fights_as_sender(struct brawl *b, uint64_t state)
 			goro_yield();
 	}
 	add(strcmp(text, "send on closed channel") == 0 ? &b->n_panics : &b->n_odd, 1);
+	add(&n_at_work, -1);
 }
 
 static void fights_as_receiver(struct brawl *b, uint64_t state)
@@ -244,6 +262,7 @@ static void fights_as_receiver(struct brawl *b, uint64_t state)
 		if (result == -EAGAIN)
 			goro_yield();
 	} while (result != -EPIPE);
+	add(&n_at_work, -1);
 }
 
 static void closes_some_time(struct brawl *b, uint64_t choice)
@@ -255,6 +274,7 @@ static void closes_some_time(struct brawl *b, uint64_t choice)
 			goro_yield();
 	if (panic_of(call_close, b->c).text[0] == '\0')
 		add(&b->n_closed, 1);
+	add(&n_at_work, -1);
 }
 
 GORO_CASE(close_against_send_receive_try_and_until, .timeout_s = 60)
@@ -265,13 +285,14 @@ GORO_CASE(close_against_send_receive_try_and_until, .timeout_s = 60)
 		struct brawl b = {.c = goro_chan_of(int, tap_random(&state) % 3)};
 		int n_senders = (int)(tap_random(&state) % 6) + 1;
 		int n_receivers = (int)(tap_random(&state) % 6) + 1;
+		add(&n_at_work, n_senders + n_receivers + 2);
 		for (int i = 0; i < n_senders; i++)
 			go(fights_as_sender, &b, tap_random(&state));
 		for (int i = 0; i < n_receivers; i++)
 			go(fights_as_receiver, &b, tap_random(&state));
 		for (int i = 0; i < 2; i++)
 			go(closes_some_time, &b, tap_random(&state));
-		wait_for(goro_count() == 1);
+		wait_for_all();
 		expect_eq(b.sent, b.received);
 		expect_eq(b.n_panics, n_senders);
 		expect_eq(b.n_closed, 1);

@@ -175,8 +175,10 @@ GORO_CASE(tokens_are_conserved_whatever_happens, .timeout_s = 60)
 	for (int i = 0; i < THREADS_IN; i++)
 		pthread_join(threads[i], NULL);
 	wait_for(goro_count() == 1);
-	expect_eq(g.n_early, 0);
+	expect_eq(load(&g.n_early), 0);
 	count_tokens(&g);
+	for (int i = 0; i < BANKS; i++)
+		goro_chan_unref(g.bank[i]);
 	goro_maxprocs(n_procs);
 }
 
