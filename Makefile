@@ -385,5 +385,8 @@ amalgamation:
 
 clean:
 	rm -rf build
+ifneq ($(filter clean,$(MAKECMDGOALS)),)
+.NOTPARALLEL:
+endif
 
 -include $(wildcard $(B)/*.d $(B)/src/*/*.d $(B)/cmd/*.d $(B)/tests/*/*.d $(B)/examples/*.d $(B)/bench/*.d)

@@ -1,14 +1,15 @@
 /*
  * child.c - one child process at a time, and the signals that are meant for it.
  *
- *   compile, run -> [child_run] -> fork, exec; sigwaitinfo: a signal for us -> kill(child); SIGCHLD -> its status
+ *   compile, run -> [child_run] -> fork, exec
+ *     sigwaitinfo: a signal for us -> kill(child); SIGCHLD -> its status
  *
- * CH1  The signals of the set are blocked all the time and taken one by one: no handler, no race with fork.
+ * CH1  The signals of the set are always blocked and taken one by one: no handler, no race.
  * CH2  The child starts with the mask and the dispositions that we were started with.
- * CH3  A signal that the terminal sent (SI_KERNEL) has reached the child already and is not sent twice.
+ * CH3  A signal that the terminal sent (SI_KERNEL) has reached the child and is not sent twice.
  *
  * Signals that were ignored when we started (nohup) stay ignored, for the child too.
- * We do not put the child into a process group of its own: it could not read from the terminal then.
+ * We do not give the child a process group: it could not read from the terminal then.
  *
  * Locking: none, one thread. Go: cmd/go/internal/base/signal.go.
  */

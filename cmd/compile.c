@@ -6,7 +6,7 @@
  * CO1  CC and CXX name the compiler, else the first of cc, gcc, clang that stands on PATH.
  * CO2  CFLAGS (CXXFLAGS for C++) come after ours, so that they win; LDFLAGS come last but for the
  *      words after "--" of goro build.
- * CO3  The library is looked for beside the command first (a build tree), then where make install puts it.
+ * CO3  The library is looked for beside the command (a build tree), then where it is installed.
  *
  * Locking: none. Go: cmd/go/internal/work.
  */
@@ -132,8 +132,8 @@ static bool beside_command(const char *folder, const char *pattern, char *found)
 
 bool kit_find(struct kit *kit)
 {
-	static const char *const libraries[] = {"libgoro.a", "../lib/libgoro.a", "../lib64/libgoro.a",
-						"../lib/*/libgoro.a", NULL};
+	static const char *const libraries[] = {
+		"libgoro.a", "../lib/libgoro.a", "../lib64/libgoro.a", "../lib/*/libgoro.a", NULL};
 	static const char *const headers[] = {"../include/goro.h", "../../include/goro.h", NULL};
 	char folder[PATH_MAX] = "";
 
@@ -220,7 +220,7 @@ int compile(char *const *sources, size_t count, const char *output, char *const 
 	struct kit kit;
 
 	if (!kit_find(&kit)) {
-		complain("no %s beside or below the folder of this command; run make, or make install",
+		complain("no %s near the folder of this command; run make, or make install",
 			 kit.library[0] ? "goro.h" : "libgoro.a");
 		return STATUS_FAILED;
 	}

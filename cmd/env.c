@@ -1,9 +1,9 @@
 /*
  * env.c - `goro env`: CPUs found and why, the limits that matter, which guard stacks get.
  *
- *   goro env -> [env_print] -> os_cpu_count, os_guard_method (what the library itself asks), /proc, getrlimit
+ *   goro env -> [env_print] -> os_cpu_count, os_guard_method, /proc, getrlimit
  *
- * EN1  CPUs and guard come from the functions that the runtime uses: what is printed is what happens.
+ * EN1  CPUs and guard come from the runtime's own functions: what is printed is what happens.
  * EN2  A line that cannot be found out says so; nothing is guessed.
  *
  * Locking: none. Go: cmd/go env, which shows settings only.
@@ -175,7 +175,8 @@ static void print_pids_max(void)
 	     line = strtok_r(NULL, "\n", &save)) {
 		char *group = strchr(line, ':') ? strchr(strchr(line, ':') + 1, ':') : NULL;
 		if (strncmp(line, "0::", 3) == 0)
-			is_limited = pids_max_upwards("/sys/fs/cgroup", line + 3, found, sizeof(found));
+			is_limited = pids_max_upwards("/sys/fs/cgroup", line + 3, found,
+						      sizeof(found));
 		else if (group && strstr(line, ":pids:"))
 			is_limited = pids_max_upwards("/sys/fs/cgroup/pids", group + 1, found,
 						      sizeof(found));
@@ -185,15 +186,15 @@ static void print_pids_max(void)
 
 static void print_limits(void)
 {
-	row("threads", "%d at most at once (goro_maxthreads); the system's limits:", MAXTHREADS_DEFAULT);
-	row_rlimit("  ulimit -u", RLIMIT_NPROC, geteuid() == 0 ? "root may go beyond it" : "per user");
+	row("threads", "%d at once (goro_maxthreads); the system's limits:", MAXTHREADS_DEFAULT);
+	row_rlimit("  ulimit -u", RLIMIT_NPROC, geteuid() == 0 ? "not for root" : "per user");
 	row_file("  threads-max", "/proc/sys/kernel/threads-max", "of the whole system");
 	row_file("  pid_max", "/proc/sys/kernel/pid_max", "");
 	print_pids_max();
 	row("memory", "limits on what stacks are made of:");
 	row_file("  vm.max_map_count", "/proc/sys/vm/max_map_count",
 		 "matters with the guard \"mprotect\": two mappings a stack");
-	row_rlimit("  ulimit -v", RLIMIT_AS, "bytes of address space; 256 KiB a stack are reserved");
+	row_rlimit("  ulimit -v", RLIMIT_AS, "bytes of address space; 256 KiB a stack");
 	row_file("  overcommit", "/proc/sys/vm/overcommit_memory",
 		 "0 and 1 are fine; 2 counts reserved stacks as used");
 	row_rlimit("open files", RLIMIT_NOFILE, "");
@@ -206,7 +207,7 @@ static void print_guard(void)
 	static const char *const why[] = {
 		[OS_GUARD_MADVISE] = "MADV_GUARD_INSTALL works here: any number of stacks",
 		[OS_GUARD_MPROTECT] = "no MADV_GUARD_INSTALL (Linux 6.13) here, or not asked for",
-		[OS_GUARD_CANARY] = "no guard pages: an overflow is found when the stack is next looked at",
+		[OS_GUARD_CANARY] = "no guard pages: an overflow is found when the G next parks",
 	};
 
 	os_guard_init();

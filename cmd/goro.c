@@ -1,12 +1,12 @@
 /*
  * goro.c - the command: compile and run a program, compile it, say what this machine offers.
  *
- *   goro run prog.c [args...] -> compile() into a folder of its own -> child_run() -> the folder goes
+ *   goro run prog.c [args...] -> compile() into its own folder -> child_run() -> the folder goes
  *   goro build prog.c -o prog -> compile()
  *   goro env, goro version    -> env.c
  *
- * CM1  The exit status of "run" is the program's; a program that dies of a signal makes us die of it.
- * CM2  The folder with the program is gone when we end, however the program or we end, SIGKILL excepted.
+ * CM1  The status of "run" is the program's; a program that dies of a signal makes us die of it.
+ * CM2  The folder with the program is gone when we end, however we or it end, but for SIGKILL.
  * CM3  Nothing goes through a shell: arguments reach the program as they were given.
  *
  * We do not unlink the program once it runs: debuggers and symbolizers want to find its file.
