@@ -51,6 +51,14 @@ void os_mem_discard(void *at, size_t size)
 	(void)madvise(at, size, MADV_DONTNEED); /* fails only for locked pages, which stay */
 }
 
+bool os_mem_renew(void *at, size_t size)
+{
+	if (os_fault(OS_FAULT_MMAP))
+		return false;
+	return mmap(at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+		    0) != MAP_FAILED;
+}
+
 void os_mem_populate(void *at, size_t size)
 {
 	(void)madvise(at, size, MADV_POPULATE_WRITE); /* EINVAL before Linux 5.14: then they fault in */
@@ -107,6 +115,12 @@ enum os_guard os_mem_guard(void *at, size_t size)
 	    mprotect(at, size, PROT_NONE) == 0)
 		return OS_GUARD_MPROTECT;
 	return OS_GUARD_CANARY;
+}
+
+void os_guard_returned(uint32_t count)
+{
+	if (guard_method == OS_GUARD_MPROTECT)
+		add_rlx(&mprotect_left, (int32_t)count); /* relaxed: only counted */
 }
 
 void *os_alloc(size_t size)

@@ -160,6 +160,7 @@ static bool reacquire_p(struct m *mp)
 		return false;
 	acquire_p(mp, pp);
 	spinning_begin(mp);
+	sysmon_wake_if_asleep();
 	return true;
 }
 

@@ -158,6 +158,8 @@ bool world_stop(enum wait_reason reason, int64_t deadline);
 void world_start(void);
 /* The schedule loop found stop_wanted. False: the run has ended. */
 bool world_stop_here(struct m *mp);
+/* Under sched.lock: nobody runs pp; it is idle, or stopped if a stop is wanted. */
+void world_put_away(struct p *pp);
 /* With the world stopped, or before it starts. */
 int procs_resize(uint32_t n);
 /* Best effort, for reports: ask all to stop and wait a little. */

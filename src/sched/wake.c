@@ -118,7 +118,7 @@ static void start_new_m(struct p *pp, bool is_spinning)
 			return;
 	}
 	lock_acquire(&sched.lock);
-	idle_put_p(pp);
+	world_put_away(pp);
 	bool nobody_left = sched.n_m == idle.n_m + sched.n_m_waiting_locked;
 	lock_release(&sched.lock);
 	if (is_spinning)
@@ -135,7 +135,7 @@ static void start_new_m(struct p *pp, bool is_spinning)
 static void start_m_locked(struct p *pp, bool is_spinning)
 {
 	if (unlikely(load_rlx(&sched.run_state) == RUN_ENDING)) { /* relaxed: under the lock */
-		idle_put_p(pp);
+		world_put_away(pp);
 		lock_release(&sched.lock);
 		if (is_spinning)
 			add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */

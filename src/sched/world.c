@@ -100,6 +100,14 @@ static void stopped_one(struct p *pp)
 		note_wake(&sched.stop_note);
 }
 
+void world_put_away(struct p *pp)
+{
+	if (load_rlx(&sched.stop_wanted)) /* relaxed: under the lock */
+		stopped_one(pp); /* WD3: not into the idle list */
+	else
+		idle_put_p(pp);
+}
+
 bool world_stop_here(struct m *mp)
 {
 	if (mp->is_spinning) {
@@ -166,6 +174,7 @@ static void distribute(struct p *own)
 	lock_release(&sched.lock);
 	while (n_busy)
 		start_m(busy[--n_busy], false);
+	sysmon_wake_if_asleep();
 	wake(); /* more than 64 busy Ps, timers, the global queue: one M looks and wakes the next */
 }
 

@@ -218,6 +218,11 @@ bool world_stop_here(struct m *mp)
 	(void)mp;
 	return false;
 }
+
+void world_put_away(struct p *pp)
+{
+	idle_put_p(pp);
+}
 #endif
 
 __attribute__((weak)) void g_first_run(struct m *mp, struct g *gp)
