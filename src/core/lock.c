@@ -1,0 +1,97 @@
+/*
+ * lock.c - the slow side of a lock: spin, let others run, sleep.
+ *
+ *   contended lock_acquire -> [lock_acquire_slow]      lock_release with sleepers -> [lock_wake]
+ *
+ * LK1 to LK3 stand in lock.h. The pair LOCK-SLEEP, told for both sides:
+ *   sleeper:   count up; heavy fence; try the word; if held, futex wait while it is 1
+ *   releaser:  word = 0; light fence; read the count; if not 0, futex wake one
+ * Either the releaser sees the count and wakes, or the sleeper's try sees the 0. A woken sleeper that finds
+ * the word taken again sleeps again, still counted, so the new holder's release wakes one.
+ *
+ * Locking: this is it. Orders: LOCK-HOLD, LOCK-SLEEP. Go: runtime/lock_futex.go; ours releases by a store.
+ */
+#include "core/lock.h"
+
+#include "base/fatal.h"
+#include "core/self.h"
+#include "os/os.h"
+
+#ifdef GORO_MODEL
+#define LOCK_SPINS 1
+#define LOCK_YIELDS 0
+#else
+#define LOCK_SPINS 60
+#define LOCK_YIELDS 3
+#endif
+
+atomic_of(uint32_t) lock_sleepers[LOCK_SLEEPER_SLOTS];
+
+void lock_init(struct lock *l, enum lock_rank rank)
+{
+	store_rlx(&l->word, 0); /* relaxed: not published yet */
+#ifdef GORO_DEBUG
+	l->rank = rank;
+#else
+	(void)rank;
+#endif
+}
+
+static bool lock_try(struct lock *l)
+{
+	return load_rlx(&l->word) == 0 &&     /* relaxed: a hint, to leave the line shared */
+	       xchg_acq(&l->word, 1) == 0;    /* LOCK-HOLD */
+}
+
+void lock_acquire_slow(struct lock *l)
+{
+	uint32_t slot = lock_slot(l);
+
+	for (int i = 0; i < LOCK_SPINS; i++) {
+		if (lock_try(l))
+			return;
+		cpu_relax();
+	}
+	for (int i = 0; i < LOCK_YIELDS; i++) {
+		os_thread_yield();
+		if (lock_try(l))
+			return;
+	}
+	add_rlx(&lock_sleepers[slot], 1); /* relaxed: ordered by the fence */
+	if (MODEL_KEEP("lock-sleep-fence"))
+		fence_heavy();            /* LOCK-SLEEP: our count, then the look at the word */
+	while (xchg_acq(&l->word, 1) != 0) /* LOCK-HOLD */
+		os_futex_wait(&l->word, 1, OS_FOREVER);
+	add_rlx(&lock_sleepers[slot], (uint32_t)-1); /* relaxed: too many wakes do no harm */
+}
+
+void lock_wake(struct lock *l)
+{
+	if (MODEL_KEEP("lock-wake"))
+		os_futex_wake(&l->word, 1);
+}
+
+#ifdef GORO_DEBUG
+/* The ranks that a thread holds, as bits. A foreign thread is not watched. */
+void lock_note_acquire(struct lock *l)
+{
+	struct m *mp = m_self();
+
+	if (!mp)
+		return;
+	uint32_t *held = m_held_ranks(mp);
+	bool may_repeat = l->rank == LOCK_CHAN || l->rank == LOCK_TIMERS; /* by address; one by one */
+	uint32_t above = *held >> (l->rank + (may_repeat ? 1 : 0));
+	if (above)
+		fatal("goro: lock rank: taking rank %u while holding ranks %x", l->rank, *held);
+	*held |= 1u << l->rank;
+}
+
+void lock_note_release(struct lock *l)
+{
+	struct m *mp = m_self();
+
+	if (mp)
+		*m_held_ranks(mp) &= ~(1u << l->rank);
+}
+#endif

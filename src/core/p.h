@@ -1,0 +1,81 @@
+/*
+ * p.h - a P: the right to run goroutines, and what goes with it.
+ *
+ * PI1  A P is owned by one M, or on its way to one (state RUNNING), lies in the idle list (IDLE), is held by whoever stops the world
+ *      (STOPPED), or is beyond goro_maxprocs (DEAD).
+ * PI2  Fields marked "owner" are touched by the M that runs the P, or by whoever holds it by PI1.
+ * PI3  Nothing in it needs a lock while its owner runs, but for the timers: others stop and reset those.
+ */
+#ifndef CORE_P_H
+#define CORE_P_H
+
+#include "base/atomic.h"
+#include "base/limits.h"
+#include "core/g.h"
+#include "core/lock.h"
+#include "core/stack.h"
+
+#define P_STATES(X) X(IDLE, "idle") X(RUNNING, "running") X(STOPPED, "stopped") X(DEAD, "dead")
+
+enum p_state {
+#define P_STATE_ENUM(name, text) P_##name,
+	P_STATES(P_STATE_ENUM)
+#undef P_STATE_ENUM
+};
+
+/* The ring and the next slot; queue/runq.c tells the invariants. */
+struct runq {
+	atomic_of(uint32_t) head;             /* takers, RQ-FREE */
+	atomic_of(uint32_t) tail;             /* owner, RQ-PUB */
+	atomic_of(struct g *) next;           /* owner puts; owner and thieves take, RQ-NEXT */
+	atomic_of(struct g *) slot[RUNQ_CAP]; /* owner writes, RQ-PUB */
+};
+
+/* Dead Gs; queue/gfree.c. Owner. */
+#define GFREE_CACHE 64u
+struct gfree {
+	struct g *head;
+	uint32_t count;
+};
+
+/* A heap of timers; event/timer.c. */
+struct timer;
+struct timer_entry {
+	int64_t when;
+	struct timer *timer;
+};
+struct timers {
+	struct lock lock;
+	struct timer_entry *entry;     /* lock */
+	uint32_t count, capacity;      /* lock */
+	atomic_of(int64_t) first_when; /* lock to write; when of entry[0], or TIMER_NEVER */
+};
+#define TIMER_NEVER INT64_MAX
+
+struct m;
+
+struct p {
+	uint32_t id;                      /* set once */
+	atomic_of(uint32_t) state;        /* enum p_state; sched.lock, or the owner */
+	struct m *m;                      /* its owner while RUNNING */
+	struct p *idle_link;              /* sched.lock */
+	atomic_of(uint32_t) preempt;      /* sysmon and world.c ask, the owner answers; PREEMPT-ASK */
+	atomic_of(uint32_t) sched_tick;   /* owner; one more for each slice; sysmon reads it */
+	atomic_of(uint32_t) sched_calls;  /* owner; one more for each G run, inherited slices too */
+	uint32_t ticks_without_globq;     /* owner; slices since it last took from the global queue */
+	uint32_t yield_heat;              /* owner; how many more yields look for others thoroughly */
+	uint32_t spills;                  /* owner; halves of the ring given away in this slice */
+	uint64_t next_id, last_id;        /* owner; a batch of goroutine numbers */
+	uint64_t rand;                    /* owner */
+	atomic_of(uint64_t) n_spawned, n_ended; /* owner; anybody reads */
+	uint32_t seen_tick;               /* sysmon */
+	int64_t seen_since;               /* sysmon; when it first saw seen_tick */
+	struct gfree gfree;               /* owner */
+	struct stack_cache stacks;        /* owner */
+	struct timers timers;             /* its lock */
+	struct runq runq __attribute__((aligned(CACHE_LINE)));
+};
+
+const char *p_state_name(enum p_state state);
+
+#endif
