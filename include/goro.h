@@ -685,7 +685,7 @@ struct goro_block_ {
 } __attribute__((__may_alias__));
 
 /* The compiler writes its address into isa, where nobody looks: no blocks runtime is needed. */
-__attribute__((__weak__, __visibility__("hidden"))) void *_NSConcreteStackBlock[32];
+__attribute__((__weak__, __visibility__("hidden"))) void *_NSConcreteStackBlock[32] = {0};
 
 #define GORO_GO_DO_(f_, fields, args_sz, call, ...)                                        \
 	__extension__({                                                                    \

@@ -28,6 +28,8 @@ struct runq {
 	atomic_of(uint32_t) head;             /* takers, RQ-FREE */
 	atomic_of(uint32_t) tail;             /* owner, RQ-PUB */
 	atomic_of(struct g *) next;           /* owner puts; owner and thieves take, RQ-NEXT */
+	atomic_of(uint32_t) next_busy;        /* owner: it is between two looks at next, RQ5 */
+	atomic_of(uint32_t) next_thieves;     /* thieves: how many want next, RQ5 */
 	atomic_of(struct g *) slot[RUNQ_CAP]; /* owner writes, RQ-PUB */
 };
 

@@ -9,8 +9,13 @@
  * RQ2  Only the owner P writes tail, and the slots in [tail, head + RUNQ_CAP).
  * RQ3  A slot in [head, tail) is given to exactly one taker: whoever moves head past it.
  * RQ4  The next slot's G is given to exactly one taker: whoever swaps it to NULL.
+ * RQ5  The owner changes next by a plain load and store only while next_busy == 1 and it has then seen
+ *      next_thieves == 0; a thief touches next only after it has counted itself in next_thieves, passed a heavy
+ *      fence, and then seen next_busy == 0. Else the owner swaps, and the thief goes away. So nobody waits for
+ *      anybody, and the hot side pays no read-modify-write (5 ns, twice in each hand-over).
  *
- * Locking: none. Orders: RQ-PUB (slot -> taker), RQ-FREE (taker -> reuse of the slot), RQ-NEXT.
+ * Locking: none. Orders: RQ-PUB (slot -> taker), RQ-FREE (taker -> reuse of the slot), RQ-NEXT (G -> taker of next),
+ * RQ-THIEF (owner and thieves of next; the light and heavy fence pair of RQ5).
  * Go: runqput, runqget, runqgrab, runqsteal in runtime/proc.go.
  */
 #include "queue/runq.h"
@@ -35,16 +40,52 @@ bool runq_put(struct runq *q, struct g *gp)
 	return true;
 }
 
+/* The owner exchanges next; RQ5. */
+static inline struct g *next_swap(struct runq *q, struct g *gp)
+{
+	struct g *old;
+
+	store_rlx(&q->next_busy, 1); /* relaxed: ordered by the fence */
+	if (MODEL_KEEP("runq-next-owner-fence"))
+		fence_light();       /* RQ-THIEF: we are busy, then the look at the thieves */
+	if (likely(load_acq(&q->next_thieves) == 0)) { /* RQ-THIEF: those before are done with next */
+		old = load_rlx(&q->next); /* relaxed: only we put, and no thief touches it now */
+		store_rel(&q->next, gp);  /* RQ-NEXT */
+	} else {
+		old = xchg_acq_rel(&q->next, gp); /* RQ-NEXT */
+	}
+	store_rel(&q->next_busy, 0); /* RQ-THIEF: our change of next comes before */
+	return old;
+}
+
 struct g *runq_put_next(struct runq *q, struct g *gp)
 {
-	return xchg_acq_rel(&q->next, gp); /* RQ-NEXT */
+	return next_swap(q, gp);
 }
 
 struct g *runq_get_next(struct runq *q)
 {
 	if (!load_rlx(&q->next)) /* relaxed: only we fill it */
 		return NULL;
-	return xchg_acq_rel(&q->next, NULL); /* RQ-NEXT: NULL when a thief was first */
+	return next_swap(q, NULL); /* NULL when a thief was first */
+}
+
+/* A thief takes next; RQ5. */
+static struct g *next_steal(struct runq *q)
+{
+	struct g *gp = NULL;
+
+	if (!load_rlx(&q->next)) /* relaxed: a hint */
+		return NULL;
+	add_acq_rel(&q->next_thieves, 1); /* RQ-THIEF */
+	if (MODEL_KEEP("runq-next-thief-fence"))
+		fence_heavy();            /* RQ-THIEF: we are counted, then the look at the owner */
+	if (load_acq(&q->next_busy) == 0) /* RQ-THIEF: what it changed is done */
+		gp = xchg_acq_rel(&q->next, NULL); /* RQ-NEXT */
+	else
+		cpu_relax(); /* it is there for a few instructions only */
+	add_acq_rel(&q->next_thieves, (uint32_t)-1); /* RQ-THIEF: our change of next comes before */
+	return gp;
 }
 
 struct g *runq_get(struct runq *q)
@@ -116,9 +157,7 @@ struct g *runq_steal(struct runq *to, struct runq *victim, bool take_next)
 	uint32_t n = grab(to, tail, victim);
 
 	if (n == 0) {
-		if (!take_next || !load_rlx(&victim->next)) /* relaxed: a hint, the exchange decides */
-			return NULL;
-		return xchg_acq_rel(&victim->next, NULL); /* RQ-NEXT */
+		return take_next ? next_steal(victim) : NULL;
 	}
 	/* The last of them is ours to run; the others are published to further thieves. */
 	n--;

@@ -63,11 +63,11 @@ bool locked_g_hand_over(struct m *mp, struct g *gp)
 void *locked_m_end(struct m *mp)
 {
 	mp->locked_g = NULL;
+	count_waiting(1); /* as in locked_m_wait(): it runs nothing any more */
 	if (mp->id != 0) {
 		mp->is_leaving = true;
 		return mp->g0_sp; /* m_run() gives the P away and ends the thread */
 	}
-	count_waiting(1);
 	start_m(release_p(mp), false);
 	(void)wait_for_p(mp); /* nobody hands a P to it again: LT2 */
 	return mp->g0_sp;

@@ -79,6 +79,8 @@ void m_run(struct m *mp)
 	os_altstack_remove(mp->altstack);
 	m_self_set(NULL);
 	lock_acquire(&sched.lock);
+	if (mp->is_leaving)
+		sched.n_m_waiting_locked--; /* locked_m_end() counted it */
 	m_forget(mp);
 	bool is_ending = load_rlx(&sched.run_state) == RUN_ENDING; /* relaxed: under the lock */
 	bool is_last = sched.n_m == 0;

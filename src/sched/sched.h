@@ -28,7 +28,8 @@ struct sched {
 	atomic_of(uint32_t) run_state;     /* enum run_state; RUN-STATE */
 	struct m *all_m;                   /* lock */
 	uint32_t n_m, next_m_id;           /* lock */
-	uint32_t n_m_waiting_locked;       /* lock: Ms that wait for their locked G */
+	uint32_t n_m_waiting_locked;       /* lock: Ms that wait for their locked G, or leave after it */
+	bool start_failed;                 /* lock: an M could not be had, and nobody has looked since; wake.c */
 	uint32_t max_m;                    /* lock */
 	atomic_of(uint64_t) next_g_id;     /* any thread: the next batch */
 	atomic_of(uint64_t) n_spawned_outside; /* any thread: spawned by threads without a P */

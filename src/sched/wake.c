@@ -19,6 +19,8 @@
  *
  * WK1  n_spinning counts the Ms with is_spinning, and those being started as such.
  * WK2  At most half of the busy Ps' worth of Ms spin (find.c).
+ * WK3  A start for which no thread was to be had is made good by the next M that would go idle: it takes an idle
+ *      P and looks, since those who submitted meanwhile relied on the M that never came.
  *
  * Locking: sched.lock for the idle lists. Go: wakep, startm, ready in runtime/proc.go.
  */
@@ -119,10 +121,14 @@ static void start_new_m(struct p *pp, bool is_spinning)
 	}
 	lock_acquire(&sched.lock);
 	world_put_away(pp);
-	bool nobody_left = sched.n_m == idle.n_m + sched.n_m_waiting_locked;
+	sched.start_failed = true; /* WK3 */
+	bool has_idle_m = idle.n_m != 0;
+	bool nobody_left = sched.n_m == sched.n_m_waiting_locked;
 	lock_release(&sched.lock);
 	if (is_spinning)
 		add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */
+	if (has_idle_m)
+		wake(); /* it went idle meanwhile */
 	if (nobody_left)
 		fatal("cannot create a thread (error %d) and no other can run goroutines: raise the limit of "
 		      "processes (ulimit -u) or of memory", -error);
@@ -204,6 +210,14 @@ bool stop_m(struct m *mp)
 	if (load_rlx(&sched.run_state) == RUN_ENDING) { /* relaxed: written under the lock */
 		lock_release(&sched.lock);
 		return false;
+	}
+	struct p *pp = sched.start_failed ? idle_get_p() : NULL; /* WK3 */
+	if (unlikely(pp)) {
+		sched.start_failed = false;
+		lock_release(&sched.lock);
+		acquire_p(mp, pp);
+		spinning_begin(mp);
+		return true;
 	}
 	idle_put_m(mp);
 	deadlock_check();

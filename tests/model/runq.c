@@ -217,7 +217,15 @@ int main(void)
 		      "data race");
 	explore_finds(&(struct explore_test){"runq: found when the next slot is not released",
 					     NEXT(owner_kicks, next_thief_0), TRY(3, 1),
-					     .weaken = "runq_put_next"},
+					     .weaken = "next_swap"},
 		      "data race");
+	explore_finds(&(struct explore_test){"runq: found without the owner's fence at the next slot",
+					     NEXT(owner_kicks, next_thief_0), TRY(3, 1),
+					     .omit = "runq-next-owner-fence"},
+		      NULL);
+	explore_finds(&(struct explore_test){"runq: found without the thief's fence at the next slot",
+					     NEXT(owner_kicks, next_thief_0), TRY(3, 1),
+					     .omit = "runq-next-thief-fence"},
+		      NULL);
 	return explore_done();
 }
