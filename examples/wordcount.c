@@ -73,10 +73,13 @@ static struct word *table_slot(const struct table *table, const struct word *sou
 {
 	size_t mask = table->capacity - 1;
 	size_t i = sought->hash & mask;
-	for (; table->slots[i].text != NULL; i = (i + 1) & mask)
-		if (table->slots[i].hash == sought->hash && table->slots[i].size == sought->size &&
-		    memcmp(table->slots[i].text, sought->text, sought->size) == 0)
+	while (table->slots[i].text != NULL) {
+		struct word *word = &table->slots[i];
+		if (word->hash == sought->hash && word->size == sought->size &&
+		    memcmp(word->text, sought->text, word->size) == 0)
 			break;
+		i = (i + 1) & mask;
+	}
 	return &table->slots[i];
 }
 
@@ -84,7 +87,7 @@ static void table_grow(struct table *table)
 {
 	struct table old = *table;
 	table->capacity = old.capacity == 0 ? 4096 : 2 * old.capacity;
-	/* Not calloc: its pages would be read before they are written, which costs two faults each. */
+	/* Not calloc: pages that are read before they are written cost two faults each. */
 	size_t size = table->capacity * sizeof(struct word);
 	table->slots = memset(must(aligned_alloc(64, size)), 0, size);
 	for (size_t i = 0; i < old.capacity; i++)
