@@ -104,11 +104,17 @@ static void slice_begin(struct p *pp)
 
 void *schedule(struct m *mp)
 {
-	for (;;) {
+	return schedule_picked(mp, NULL);
+}
+
+void *schedule_picked(struct m *mp, struct g *gp)
+{
+	for (;; gp = NULL) {
 		bool inherits_slice = false;
 		if (unlikely(mp->locked_g)) /* LO3 */
 			return locked_m_wait(mp) ? execute(mp, mp->locked_g) : mp->g0_sp;
-		struct g *gp = find_runnable(mp, &inherits_slice);
+		if (!gp)
+			gp = find_runnable(mp, &inherits_slice);
 		if (unlikely(!gp))
 			return mp->g0_sp; /* the run has ended: m_run() goes on */
 		if (mp->is_spinning)

@@ -13,6 +13,7 @@
  * reaches the G through its queue (RQ-PUB, RQ-NEXT) or the queue's lock. Go: gopark, goready, Gosched.
  */
 #include "base/sanitize.h"
+#include "event/timer.h"
 #include "queue/globq.h"
 #include "queue/runq.h"
 #include "sched/sched.h"
@@ -88,7 +89,7 @@ void ready_list(struct glist *list)
 
 static void *yield_on_g0(void *arg)
 {
-	struct g *gp = arg;
+	struct g *gp = arg, *picked = NULL;
 	struct m *mp = gp->m;
 
 	canary_check(gp);
@@ -96,14 +97,20 @@ static void *yield_on_g0(void *arg)
 	gp->m = NULL;
 	g_transition(gp, G_RUNNING, G_RUNNABLE);
 	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
-	if (globq_size() || !runq_is_empty(&pp->runq))
+	bool has_local = !runq_is_empty(&pp->runq);
+	if (has_local || globq_size())
 		pp->yield_heat = YIELD_HEAT;
 	else if (pp->yield_heat)
 		pp->yield_heat--;
-	globq_put(gp);
+	/* What the schedule loop would do after the put, under one lock, if nothing else has a claim. */
+	if (!has_local && timers_first(&pp->timers) == TIMER_NEVER && !mp->locked_g &&
+	    !load_rlx(&sched.stop_wanted)) /* relaxed: seen a little later at worst */
+		picked = globq_rotate(gp, &pp->runq, load_rlx(&sched.n_procs)); /* relaxed: a divisor */
+	else
+		globq_put(gp);
 	if (unlikely(load_rlx(&idle.n_p))) /* relaxed: a hint; an idle P may take it */
 		wake();
-	return schedule(mp);
+	return schedule_picked(mp, picked);
 }
 
 void yield_global(struct m *mp)

@@ -52,6 +52,8 @@ extern atomic_of(uint32_t) preempt_pending;
 
 /* Pick the next G for this M and return its context. */
 void *schedule(struct m *mp);
+/* The same, with a G that the caller has taken from a queue already. The M has no locked G then. */
+void *schedule_picked(struct m *mp, struct g *gp);
 /* Leave the G's stack for g0; fn runs there and returns the next context. Returns when the G runs again. */
 void switch_to_g0(struct m *mp, struct g *gp, void *(*fn)(void *));
 /* The thread's first step into the loop; returns when the run has ended. */

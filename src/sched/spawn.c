@@ -39,6 +39,17 @@ static uint64_t id_next(struct p *pp)
 	return pp->next_id++;
 }
 
+/* Arguments are mostly a few words: no call for those. */
+static inline void words_copy(void *to, const void *from, size_t size)
+{
+	if (size % 8 != 0 || size > G_INLINE_ARGS) {
+		memcpy(to, from, size);
+		return;
+	}
+	for (size_t i = 0; i < size; i += 8)
+		memcpy((char *)to + i, (const char *)from + i, 8);
+}
+
 static bool args_copy(struct g *gp, const struct spawn_request *r)
 {
 	if (!r->data) {
@@ -53,7 +64,7 @@ static bool args_copy(struct g *gp, const struct spawn_request *r)
 		if (!to)
 			return false;
 	}
-	memcpy(to, r->data, r->size);
+	words_copy(to, r->data, r->size);
 	return true;
 }
 
@@ -180,7 +191,7 @@ void g_first_run(struct m *mp, struct g *gp)
 	} else {
 		bool is_inline = gp->args_size <= G_INLINE_ARGS;
 		top = args_place(gp->stack, gp->args_size);
-		memcpy(top, is_inline ? gp->u.bytes : gp->u.heap, gp->args_size);
+		words_copy(top, is_inline ? gp->u.bytes : gp->u.heap, gp->args_size);
 		if (!is_inline)
 			os_free(gp->u.heap);
 	}
