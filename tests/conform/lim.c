@@ -171,7 +171,8 @@ GORO_CASE(a_hundred_thousand_parked_and_woken, .id = "LIM-02", .is_alone = true)
 		expect_le(tap_rss_kib(), rss_kib + rss_kib / 10 + 65536);
 }
 
-GORO_CASE(a_million_parked_and_woken, .id = "LIM-02", .is_alone = true, .timeout_s = 120)
+GORO_CASE(a_million_parked_and_woken, .id = "LIM-02", .procs = "1,4", .is_alone = true,
+	  .timeout_s = 120)
 {
 	if (TAP_SANITIZED)
 		tap_skip("a million fibers are beyond the sanitizer");
