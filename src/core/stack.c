@@ -25,6 +25,7 @@
 
 #include "base/check.h"
 #include "base/sanitize.h"
+#include "base/valgrind.h"
 #include "core/lock.h"
 #include "os/os.h"
 
@@ -62,6 +63,7 @@ static struct {
 	size_t n_warm, warm_capacity;   /* lock */
 	size_t warm_low;                /* lock: the least n_warm since the last scavenge */
 	size_t reserved, promised;      /* lock: slots in all arenas; slots that Gs and Ps count on (ST1) */
+	bool is_watched;                /* set once, before the first slot: Valgrind runs us */
 } stack_pool = {.lock = LOCK_INIT(LOCK_STACK)};
 
 static size_t page_round(size_t size)
@@ -109,6 +111,9 @@ static bool arena_reserve(size_t slots)
 			os_mem_release(chunks, page_round(n * sizeof(*chunks)));
 		return false;
 	}
+	/* One stack for all its slots will do: from one slot to another the way leads over an M's g0. */
+	(void)valgrind_stack_add((uintptr_t)at, (uintptr_t)at + n * CHUNK_SIZE);
+	stack_pool.is_watched = valgrind_is_here();
 	stack_pool.arena[stack_pool.n_arenas++] =
 		(struct arena){(uintptr_t)at, (uintptr_t)at + n * CHUNK_SIZE, chunks};
 	/* Backwards, so that the lowest chunk is taken first. */
@@ -221,6 +226,8 @@ struct stack stack_take(struct stack_cache *cache, bool *has_canary)
 	GORO_CHECK(cache->count > 0); /* ST1 */
 	uintptr_t slot = cache->lo[--cache->count], lo = slot & ~SLOT_CANARY;
 	*has_canary = slot & SLOT_CANARY;
+	if (unlikely(stack_pool.is_watched))
+		valgrind_forget(lo, lo + STACK_SIZE_DEFAULT);
 	if (unlikely(*has_canary))
 		*(uint64_t *)lo = CANARY;
 	return (struct stack){lo, lo + STACK_SIZE_DEFAULT};
@@ -276,6 +283,12 @@ uint32_t stack_pool_warm(void)
 	return warm;
 }
 
+/* Where Valgrind's number for a stack of its own lies: above the canary, where frames seldom come. */
+static uint32_t *watch_number(struct stack stack)
+{
+	return (uint32_t *)(stack.lo + sizeof(uint64_t));
+}
+
 int stack_map(size_t size, struct stack *stack, bool *has_canary)
 {
 	size_t usable = page_round(size);
@@ -288,6 +301,8 @@ int stack_map(size_t size, struct stack *stack, bool *has_canary)
 	*has_canary = canary_needed(stack->lo);
 	if (*has_canary)
 		*(uint64_t *)stack->lo = CANARY;
+	if (unlikely(valgrind_is_here()))
+		*watch_number(*stack) = valgrind_stack_add(stack->lo, stack->hi);
 	return 0;
 }
 
@@ -296,11 +311,18 @@ void stack_unmap(struct stack stack)
 	/* A goroutine that a run's end cut short leaves its frames marked, and the addresses may be anybody's next. */
 	if (__asan_unpoison_memory_region)
 		__asan_unpoison_memory_region((void *)stack.lo, stack.hi - stack.lo);
+	if (unlikely(valgrind_is_here())) {
+		/* It may lie below what was the stack pointer, as the canary may. */
+		valgrind_allow(stack.lo, stack.lo + 2 * sizeof(uint64_t));
+		valgrind_stack_remove(*watch_number(stack));
+	}
 	os_mem_release((void *)(stack.lo - STACK_GUARD_SIZE), stack.hi - stack.lo + STACK_GUARD_SIZE);
 }
 
 bool stack_canary_is_intact(struct stack stack)
 {
+	if (unlikely(stack_pool.is_watched))
+		valgrind_allow(stack.lo, stack.lo + sizeof(uint64_t));
 	return *(const uint64_t *)stack.lo == CANARY;
 }
 
