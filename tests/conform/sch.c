@@ -25,8 +25,8 @@ static void note(const char *text)
 }
 
 /*
- * Runs the body as main until it was not disturbed: a goroutine that has its P for ten milliseconds,
- * because the kernel ran something else meanwhile, is asked to yield, and the order is another one.
+ * Runs the body as main until it was not disturbed: a goroutine that has its P for ten
+ * milliseconds, because the kernel ran something else meanwhile, is asked to yield.
  */
 static const char *undisturbed_order(int (*body)(void *))
 {

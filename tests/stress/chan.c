@@ -14,8 +14,8 @@ static int64_t end_of_time(void)
 }
 
 /*
- * Goroutines that are still at work. That one has ended orders nothing, so each says it itself before
- * what it wrote is read and what it used is freed.
+ * Goroutines that are still at work. That one has ended orders nothing, so each says it itself
+ * before what it wrote is read and what it used is freed.
  */
 static int n_at_work;
 
