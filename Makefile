@@ -265,7 +265,7 @@ sanitizer_env := $(if $(filter thread,$(SAN)),TSAN_OPTIONS="$${TSAN_OPTIONS:-hal
 
 # The suites that are scripts find the variant in the environment.
 script_env = B=$(B) CC='$(CC)' CXX='$(CXX)' LIB=$(B)/libgoro.a
-.PHONY: exec-header exec-abi exec-cmd exec-examples exec-amalgamation
+.PHONY: exec-header exec-abi exec-cmd exec-examples exec-docs exec-amalgamation
 exec-header: lib
 	@$(script_env) tests/header/run.sh $(CURDIR)/$(B)/libgoro.a
 exec-abi: lib
@@ -274,6 +274,8 @@ exec-cmd: lib
 	@$(script_env) tests/cmd/run.sh
 exec-examples: lib examples
 	@$(script_env) tests/examples/run.sh $(B)/examples
+exec-docs: lib
+	@$(script_env) tests/docs/run.sh
 exec-amalgamation: amalgamation
 	@$(script_env) tools/amalgamate-test
 
@@ -294,6 +296,7 @@ run-header:;		$(variant_make) exec-header $(release)
 run-abi:;		$(variant_make) exec-abi $(release)
 run-cmd:;		$(variant_make) exec-cmd $(release)
 run-examples:;		$(variant_make) exec-examples $(release)
+run-docs:;		$(variant_make) exec-docs $(release)
 run-unit:;		$(variant_make) exec-unit $(debug)
 run-conform:;		$(variant_make) exec-conform $(release)
 run-errors:;		$(variant_make) exec-errors $(release)
@@ -334,7 +337,7 @@ run-warnings:
 		fi; \
 	done; exit $$status
 
-fast_suites := tools floors header abi cmd examples unit model errors conform fault stress \
+fast_suites := tools floors header abi cmd examples docs unit model errors conform fault stress \
 	stress-tsan stress-asan
 slow_suites := tidy:python3 orders warnings amalgamation examples-clang:clang \
 	unit-clang:clang errors-clang:clang conform-clang:clang conform-debug stress-debug \

@@ -1,0 +1,164 @@
+#!/bin/sh
+# run.sh - the documents say what is so: the README's program runs, links and names lead somewhere.
+#
+#   tests/docs/run.sh          LIB, B and CC from the environment, else build/libgoro.a, build and cc
+#
+# The README marks its program, command and output with comments "test: ...". Of the documents in
+# docs/internals, the order labels and the numbered invariants are compared with those in src, both ways.
+# Prints TAP.
+set -u
+LC_ALL=C
+export LC_ALL
+cd "$(dirname "$0")/../.." || exit 1
+root=$PWD
+: "${B:=build}" "${CC:=cc}" "${LIB:=build/libgoro.a}"
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+number=0
+failed=0
+
+# result STATUS NAME: a TAP line; the file "said" becomes comments when it failed.
+result()
+{
+	number=$((number + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $number - $2"
+	else
+		echo "not ok $number - $2"
+		sed 's/^/# /' "$work/said"
+		failed=$((failed + 1))
+	fi
+}
+
+# part NAME: the fenced block that follows the README's comment "test: NAME".
+part()
+{
+	awk -v mark="<!-- test: $1 -->" '
+		$0 == mark { is_next = 1; next }
+		/^```/ && is_in { exit }
+		is_in { print }
+		/^```/ && is_next { is_in = 1; is_next = 0 }' README.md
+}
+
+# none FILE NAME: the check passes when the file, with what is wrong, is empty.
+none()
+{
+	cp "$1" "$work/said"
+	[ ! -s "$1" ]
+	result $? "$2"
+}
+
+# --- the README's program -----------------------------------------------------------------------------
+
+case $LIB in /*) lib=$LIB ;; *) lib=$root/$LIB ;; esac
+case $B in /*) goro=$B/goro ;; *) goro=$root/$B/goro ;; esac
+blocks=
+case $($CC --version 2>/dev/null) in *clang*) blocks=-fblocks ;; esac
+
+mkdir -p "$work/readme/build"
+ln -s "$root/include" "$work/readme/include"
+ln -s "$lib" "$work/readme/build/libgoro.a"
+part 'program squares.c' >"$work/readme/squares.c"
+part output >"$work/expected"
+command=$(part command | sed "s|^cc |$CC $blocks |")
+: >"$work/said"
+[ -s "$work/readme/squares.c" ] && [ -s "$work/expected" ] && [ -n "$command" ]
+result $? "the README has a program, a command and an output"
+
+(cd "$work/readme" && sh -c "$command") >"$work/output" 2>"$work/said"
+status=$?
+diff "$work/expected" "$work/output" >>"$work/said" || status=1
+[ ! -s "$work/said" ] || status=1
+result $status "the README's command compiles its program without a warning, and the output is the one shown"
+
+lines=$(wc -l <"$work/readme/squares.c")
+echo "it has $lines lines" >"$work/said"
+[ "$lines" -le 22 ]
+result $? "the README's program has about 20 lines"
+
+(cd "$work/readme" && CC="$CC" "$goro" run squares.c) >"$work/output" 2>"$work/said"
+status=$?
+diff "$work/expected" "$work/output" >>"$work/said" || status=1
+result $status "goro run does the same"
+
+echo "bench and /bench must each stand alone on a line" >"$work/said"
+[ "$(grep -c -x -e '<!-- bench -->' -e '<!-- /bench -->' README.md)" = 2 ]
+result $? "the README has the place for the figures"
+
+# --- links and names --------------------------------------------------------------------------------------
+
+find . -name build -prune -o -name .git -prune -o -name '*.md' -print | sed 's|^\./||' | sort >"$work/documents"
+
+while read -r document; do
+	grep -o ']([^)]*)' "$document" | sed 's/^](//; s/)$//; s/#.*//' | while read -r link; do
+		case $link in
+		'' | http://* | https://* | mailto:*) ;;
+		*) [ -e "$(dirname "$document")/$link" ] || echo "$document: there is no $link" ;;
+		esac
+	done
+done <"$work/documents" >"$work/wrong"
+none "$work/wrong" "links between the documents resolve"
+
+# `sched/find.c` is in src; `tests/model/wake.c` stands where it says. STYLE.md names files as examples.
+while read -r document; do
+	[ "$document" = STYLE.md ] && continue
+	grep -o '`[a-zA-Z0-9_]*/[a-zA-Z0-9_/*.]*\.[a-zA-Z]*`' "$document" | tr -d '`' | sort -u |
+		while read -r path; do
+			case $path in build/*) continue ;; esac
+			for found in $path src/$path include/$path; do
+				[ -e "$found" ] && continue 2
+			done
+			echo "$document: there is no $path"
+		done
+done <"$work/documents" >"$work/wrong"
+none "$work/wrong" "files that the documents name exist"
+
+# Lines of shell blocks: "make a b VAR=x" wants targets a and b.
+while read -r document; do
+	awk '/^```sh/ { is_in = 1; next } /^```/ { is_in = 0 } is_in' "$document" | sed 's/#.*//; s/&&/\n/g' |
+		sed -n 's/^ *make  *//p' | tr ' ' '\n' | grep -x '[a-z][a-z0-9-]*' | sort -u |
+		while read -r target; do
+			grep -q "^\(\.PHONY:.* \)\{0,1\}$target\( \|:\|\$\)" Makefile && continue
+			case $target in
+			exec-*) grep -q "exec-${target#exec-}:\|^program_suites :=.* ${target#exec-}\|^program_suites := ${target#exec-}" \
+				Makefile && continue ;;
+			esac
+			echo "$document: make has no target $target"
+		done
+done <"$work/documents" >"$work/wrong"
+none "$work/wrong" "what the documents tell make to do, it can"
+
+# Column 3 of go-map.md: every name with an underscore is somewhere in src, include or the tools.
+awk -F'|' '/^\|/ && NF > 5 { print $4 }' docs/internals/go-map.md | grep -o '`[a-z0-9_]*`' | tr -d '`' |
+	grep _ | sort -u >"$work/names"
+while read -r name; do
+	grep -rqw -- "$name" src include || echo "go-map.md: src has no $name"
+done <"$work/names" >"$work/wrong"
+[ -s "$work/names" ] || echo "go-map.md names nothing" >"$work/wrong"
+none "$work/wrong" "functions that go-map.md names exist"
+
+# --- labels and invariants ----------------------------------------------------------------------------------
+
+# both FILE_A FILE_B A B NAME: two sorted lists are equal.
+both()
+{
+	{
+		[ -s "$1" ] || echo "nothing found in $3"
+		comm -23 "$1" "$2" | sed "s|\$|: only in $3|"
+		comm -13 "$1" "$2" | sed "s|\$|: only in $4|"
+	} >"$work/wrong"
+	none "$work/wrong" "$5"
+}
+
+label='[A-Z][A-Z0-9]*-[A-Z][A-Z][A-Z]*'
+# Labels stand in comments; nothing else in src looks like one.
+grep -rhow "$label" src | sort -u >"$work/in_src"
+grep -ow "$label" docs/internals/memory-order.md | sort -u >"$work/in_docs"
+both "$work/in_src" "$work/in_docs" src docs/internals/memory-order.md "memory-order.md has every order label of src, and no other"
+
+grep -rhoE '^ \* [A-Z]{2}[0-9]+ ' src | tr -d ' *' | sort -u >"$work/in_src"
+cat docs/internals/*.md | grep -owE '[A-Z]{2}[0-9]+' | sort -u >"$work/in_docs"
+both "$work/in_src" "$work/in_docs" src docs/internals "docs/internals tells every numbered invariant of src, and no other"
+
+echo "1..$number"
+[ $failed = 0 ]
