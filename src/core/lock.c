@@ -21,9 +21,10 @@
 #define LOCK_SPINS 1
 #define LOCK_YIELDS 0
 #else
-#define LOCK_SPINS 60
+#define LOCK_SPINS 12
 #define LOCK_YIELDS 3
 #endif
+#define LOCK_BREAK_MAX 5 /* the longest break between two looks: 2^5 pauses */
 
 atomic_of(uint32_t) lock_sleepers[LOCK_SLEEPER_SLOTS];
 
@@ -50,7 +51,9 @@ void lock_acquire_slow(struct lock *l)
 	for (int i = 0; i < LOCK_SPINS; i++) {
 		if (lock_try(l))
 			return;
-		cpu_relax();
+		/* Ever longer: two that look all the time pass the line to and fro at each operation. */
+		for (int pause = 0; pause < 1 << (i < LOCK_BREAK_MAX ? i : LOCK_BREAK_MAX); pause++)
+			cpu_relax();
 	}
 	for (int i = 0; i < LOCK_YIELDS; i++) {
 		os_thread_yield();
