@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -19,7 +20,25 @@
 
 #include "os/os.h"
 
-#define THREAD_STACK_SIZE (256u << 10)
+#define THREAD_STACK_SIZE ((size_t)256 << 10)
+
+/* libc puts the thread-locals of all modules onto each thread's stack: they come on top of what we need. */
+static int add_thread_locals(struct dl_phdr_info *module, size_t size, void *sum)
+{
+	(void)size;
+	for (int i = 0; i < module->dlpi_phnum; i++)
+		if (module->dlpi_phdr[i].p_type == PT_TLS)
+			*(size_t *)sum += module->dlpi_phdr[i].p_memsz + module->dlpi_phdr[i].p_align;
+	return 0;
+}
+
+static size_t thread_stack_size(void)
+{
+	size_t thread_locals = 0;
+
+	(void)dl_iterate_phdr(add_thread_locals, &thread_locals);
+	return THREAD_STACK_SIZE + ((thread_locals + 4095) & ~(size_t)4095);
+}
 
 int os_thread_start(void *(*fn)(void *), void *arg)
 {
@@ -31,14 +50,9 @@ int os_thread_start(void *(*fn)(void *), void *arg)
 	int error = pthread_attr_init(&attr);
 	if (error)
 		return -error;
-	/* A program with large static thread-locals needs more: pthread_create then says EINVAL. */
-	pthread_attr_setstacksize(&attr, THREAD_STACK_SIZE);
+	pthread_attr_setstacksize(&attr, thread_stack_size());
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	error = pthread_create(&thread, &attr, fn, arg);
-	if (error == EINVAL) {
-		pthread_attr_setstacksize(&attr, 8u << 20);
-		error = pthread_create(&thread, &attr, fn, arg);
-	}
 	pthread_attr_destroy(&attr);
 	return -error;
 }
