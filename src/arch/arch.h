@@ -12,7 +12,9 @@
 #ifndef ARCH_ARCH_H
 #define ARCH_ARCH_H
 
+#include <stddef.h>
 #include <stdint.h>
+#include <stdnoreturn.h>
 
 #if defined(__x86_64__)
 #include "arch/ctx_amd64.h"
@@ -29,8 +31,20 @@
  */
 void ctx_switch(void **save_sp, void *stack, void *(*fn)(void *), void *arg);
 
-/* Lay a first frame below `top` (16-byte aligned): resumed, it calls entry(arg), which must not return. */
-void *ctx_make(void *top, void (*entry)(void *), void *arg);
+/* The same, but the caller's context is given up: does not return. */
+noreturn void ctx_leave(void *stack, void *(*fn)(void *), void *arg);
+
+/* What a first frame does when its entry has returned: ctx_leave(stack, fn, arg). */
+struct ctx_leaving {
+	void *stack;
+	void *(*fn)(void *);
+	void *arg;
+};
+_Static_assert(offsetof(struct ctx_leaving, fn) == CTX_LEAVING_FN &&
+	       offsetof(struct ctx_leaving, arg) == CTX_LEAVING_ARG, "the assembly knows the layout");
+
+/* Lay a first frame below `top` (16-byte aligned): resumed, it calls entry(arg), then leaves as that says. */
+void *ctx_make(void *top, struct ctx_leaving *(*entry)(void *), void *arg);
 
 /* The bytes that ctx_make needs below `top`. */
 #define CTX_FIRST_FRAME CTX_FRAME_SIZE

@@ -19,4 +19,9 @@
 #define CTX_PC 56
 #define CTX_FRAME_SIZE 64
 
+/* struct ctx_leaving (arch.h) */
+#define CTX_LEAVING_STACK 0
+#define CTX_LEAVING_FN 8
+#define CTX_LEAVING_ARG 16
+
 #endif

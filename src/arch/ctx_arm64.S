@@ -62,6 +62,7 @@ ctx_switch:
 	mov	sp, x1
 	mov	x0, x3
 	blr	x2
+.Lresume:
 	mov	sp, x0
 	.cfi_restore_state
 	ldr	x9, [sp, #CTX_FPCR]
@@ -86,8 +87,30 @@ ctx_switch:
 	.size	ctx_switch, . - ctx_switch
 
 /*
- * The first instruction of every goroutine: x19 = entry, x20 = its argument, laid down by ctx_make.
- * The end marker: nobody called this frame.
+ * void ctx_leave(void *stack, void *(*fn)(void *), void *arg)
+ *                x0           x1                   x2
+ * ctx_switch without the half that saves: nobody comes back here.
+ */
+	.globl	ctx_leave
+	.hidden	ctx_leave
+	.type	ctx_leave, %function
+	.p2align 4
+ctx_leave:
+	.cfi_startproc
+	.cfi_undefined x30
+	and	x0, x0, #-16
+	mov	sp, x0
+	mov	x0, x2
+	blr	x1
+	b	.Lresume
+	.cfi_endproc
+	.size	ctx_leave, . - ctx_leave
+
+/*
+ * The first instruction of every goroutine: x19 = entry, x20 = its argument, laid down by ctx_make. When
+ * entry returns, x0 tells what to run on g0 (struct ctx_leaving), as in ctx_leave.
+ * The end marker: nobody called this frame. The first call stands in for the one whose return has brought us
+ * here (AR2), for the processor's return predictor.
  */
 	.type	ctx_start, %function
 	.p2align 4
@@ -95,14 +118,21 @@ ctx_switch:
 	.cfi_undefined x30
 	nop	/* an unwinder looks up the return address minus one: keep that inside this procedure */
 ctx_start:
-	mov	x0, x20
+	bl	1f
+1:	mov	x0, x20
 	blr	x19
-	brk	#1
+	ldr	x9, [x0, #CTX_LEAVING_STACK]
+	ldr	x10, [x0, #CTX_LEAVING_FN]
+	ldr	x0, [x0, #CTX_LEAVING_ARG]
+	and	x9, x9, #-16
+	mov	sp, x9
+	blr	x10
+	b	.Lresume
 	.cfi_endproc
 	.size	ctx_start, . - ctx_start
 
 /*
- * void *ctx_make(void *top, void (*entry)(void *), void *arg)
+ * void *ctx_make(void *top, struct ctx_leaving *(*entry)(void *), void *arg)
  *                x0         x1                     x2
  */
 	.globl	ctx_make
@@ -123,8 +153,7 @@ ctx_make:
 	stp	xzr, xzr, [x0, #CTX_D10]
 	stp	xzr, xzr, [x0, #CTX_D12]
 	stp	xzr, xzr, [x0, #CTX_D14]
-	mrs	x9, fpcr
-	str	x9, [x0, #CTX_FPCR]
+	str	xzr, [x0, #CTX_FPCR]	/* as a program starts with, not as the thread's last user left it */
 	ret
 	.cfi_endproc
 	.size	ctx_make, . - ctx_make

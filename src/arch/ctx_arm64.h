@@ -21,4 +21,9 @@
 #define CTX_FPCR 160
 #define CTX_FRAME_SIZE 176
 
+/* struct ctx_leaving (arch.h) */
+#define CTX_LEAVING_STACK 0
+#define CTX_LEAVING_FN 8
+#define CTX_LEAVING_ARG 16
+
 #endif

@@ -10,6 +10,7 @@
 #ifndef CORE_M_H
 #define CORE_M_H
 
+#include "arch/arch.h"
 #include "base/atomic.h"
 #include "core/note.h"
 #include "core/p.h"
@@ -26,6 +27,7 @@ struct m {
 	uint8_t park_reason;              /* from park to its commit */
 	bool (*park_commit)(struct g *, void *); /* likewise */
 	void *park_arg;                   /* likewise */
+	struct ctx_leaving leaving;       /* what its G, which has ended, hands to g0 */
 	void *(*g0_fn)(void *);           /* from switch_to_g0, when a sanitizer is on */
 	struct note note;                 /* it sleeps here while idle */
 	struct m *idle_link;              /* sched.lock */

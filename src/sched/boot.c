@@ -114,6 +114,7 @@ static void g_bury(struct g *gp, void *arg)
 		stack_give(&sched.p[0]->stacks, gp->stack, gp->has_canary);
 	if (gp->sp)
 		deferred_drop_all(gp);
+	g_wipe(gp);
 	store_rlx(&gp->state, G_DEAD); /* relaxed: no other thread is left */
 }
 

@@ -68,6 +68,15 @@ SANITIZE_NOTHING void switch_to_g0(struct m *mp, struct g *gp, void *(*fn)(void 
 	sanitize_enter_g(gp);
 }
 
+SANITIZE_NOTHING noreturn void leave_for_g0(struct m *mp, struct g *gp, void *(*fn)(void *))
+{
+	if (likely(!sanitize_is_on))
+		ctx_leave(mp->g0_sp, fn, gp);
+	mp->g0_fn = fn;
+	sanitize_leave_g(mp, gp);
+	ctx_leave(mp->g0_sp, sanitize_on_g0, gp);
+}
+
 static void *first_schedule(void *arg)
 {
 	return schedule(arg);

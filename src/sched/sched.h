@@ -56,6 +56,8 @@ void *schedule(struct m *mp);
 void *schedule_picked(struct m *mp, struct g *gp);
 /* Leave the G's stack for g0; fn runs there and returns the next context. Returns when the G runs again. */
 void switch_to_g0(struct m *mp, struct g *gp, void *(*fn)(void *));
+/* The same for a G that has ended. */
+noreturn void leave_for_g0(struct m *mp, struct g *gp, void *(*fn)(void *));
 /* The thread's first step into the loop; returns when the run has ended. */
 void schedule_until_end(struct m *mp);
 /* Records for the sanitizers: the first thing on a G's stack; a G's life; a thread's. */
@@ -118,6 +120,7 @@ struct spawn_request {
 	void (*fn)(void);
 };
 int spawn(const struct spawn_request *request);
+void g_wipe(struct g *gp);
 void g_first_run(struct m *mp, struct g *gp);
 noreturn void g_exit(struct g *gp);
 /* The main goroutine has returned. On g0. */

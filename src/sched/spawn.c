@@ -39,6 +39,20 @@ static uint64_t id_next(struct p *pp)
 	return pp->next_id++;
 }
 
+/* A dead G as spawn() expects it; most of this is so already when a goroutine ends. */
+void g_wipe(struct g *gp)
+{
+	gp->m = NULL;
+	gp->wait_reason = WAIT_NONE;
+	gp->has_canary = gp->has_own_stack = gp->is_main = gp->is_ending = false;
+	gp->stack = (struct stack){0, 0};
+	gp->waiter = NULL;
+	gp->locked_m = NULL;
+	gp->lock_depth = 0;
+	gp->name = NULL;
+	gp->tsan_fiber = gp->asan_fake_stack = NULL;
+}
+
 /* Arguments are mostly a few words: no call for those. */
 static inline void words_copy(void *to, const void *from, size_t size)
 {
@@ -68,23 +82,17 @@ static bool args_copy(struct g *gp, const struct spawn_request *r)
 	return true;
 }
 
-/* Everything that reports or the first run look at. gp is fresh or used: nothing of it is known. */
+/*
+ * gp is dead: its stack, name, waiter, locked_m and flags are zero (g_wipe). Here the rest of what reports and the
+ * first run look at.
+ */
 static int g_fill(struct g *gp, const struct spawn_request *r)
 {
 	gp->sp = NULL;
-	gp->m = NULL;
-	gp->stack = (struct stack){0, 0};
-	gp->has_canary = gp->has_own_stack = gp->is_main = gp->is_ending = false;
-	gp->wait_reason = WAIT_NONE;
-	gp->waiter = NULL;
-	gp->locked_m = NULL;
-	gp->lock_depth = 0;
-	gp->name = NULL;
 	gp->site = r->site;
 	gp->spawn_pc = r->pc;
 	gp->entry = r->entry;
 	gp->fn = r->fn;
-	gp->tsan_fiber = gp->asan_fake_stack = NULL;
 	if (!args_copy(gp, r))
 		return -ENOMEM;
 	if (r->stack_size) {
@@ -102,6 +110,7 @@ static int g_fill(struct g *gp, const struct spawn_request *r)
 fail_stack:
 	if (gp->has_own_stack)
 		stack_unmap(gp->stack);
+	g_wipe(gp);
 fail_args:
 	if (gp->args_size > G_INLINE_ARGS && gp->args_size != ARGS_ARE_POINTER)
 		os_free(gp->u.heap);
@@ -164,8 +173,10 @@ static void *args_place(struct stack stack, uint32_t size)
 	return (void *)((stack_top(stack) - size) & ~(uintptr_t)15);
 }
 
-/* The G's own first frame. */
-static void g_entry(void *arg)
+static void *exit_on_g0(void *arg);
+
+/* The G's own first frame. Returns, so that the processor's return predictor stays right (arch.h, AR2). */
+static struct ctx_leaving *g_entry(void *arg)
 {
 	struct g *gp = arg;
 
@@ -175,8 +186,14 @@ static void g_entry(void *arg)
 		gp->entry(gp->u.run.start_arg);
 	else
 		gp->entry(args_place(gp->stack, gp->args_size));
-	/* Another M may run us by now; gp is ours all the same. */
-	g_exit(gp);
+	if (gp->u.run.deferred)
+		run_deferred(gp, NULL);
+	if (unlikely(sanitize_is_on))
+		g_exit(gp);
+	gp->is_ending = true;
+	/* Another M than at the start may run us by now. */
+	gp->m->leaving = (struct ctx_leaving){gp->m->g0_sp, exit_on_g0, gp};
+	return &gp->m->leaving;
 }
 
 void g_first_run(struct m *mp, struct g *gp)
@@ -224,6 +241,11 @@ static void *exit_on_g0(void *arg)
 	else
 		stack_unmap(gp->stack);
 	bool was_locked = gp->locked_m != NULL;
+	if (unlikely(gp->name || was_locked || gp->has_own_stack || gp->has_canary || gp->is_main || sanitize_is_on))
+		g_wipe(gp);
+	gp->m = NULL;
+	gp->is_ending = false;
+	gp->stack = (struct stack){0, 0};
 	gfree_give(&pp->gfree, gp);
 	store_rlx(&pp->n_ended, load_rlx(&pp->n_ended) + 1); /* relaxed: we write, others add up */
 	if (unlikely(ends_run))
@@ -238,8 +260,7 @@ noreturn void g_exit(struct g *gp)
 	if (gp->u.run.deferred)
 		run_deferred(gp, NULL);
 	gp->is_ending = true;
-	switch_to_g0(gp->m, gp, exit_on_g0);
-	__builtin_unreachable();
+	leave_for_g0(gp->m, gp, exit_on_g0);
 }
 
 int count_goroutines(void)

@@ -80,18 +80,17 @@ static void wait_as_thread(struct note *note, struct wait *wait)
 	self_errno_set(saved_errno);
 }
 
-static int wait_on(struct waitq *q, struct waiter *w, struct lock *l, enum wait_reason reason, int64_t deadline)
+/* With a deadline, or as a plain thread. */
+__attribute__((noinline)) static int wait_rarer(struct waitq *q, struct waiter *w, struct g *gp,
+						enum wait_reason reason, int64_t deadline)
 {
-	struct m *mp = m_self();
-	struct g *gp = mp ? mp->curg : NULL;
+	struct lock *l = w->lock;
 	struct note note = {0};
 	struct wait wait = {.lock = l, .has_deadline = deadline != OS_FOREVER};
 
 	wait.timer.when = deadline;
 	wait.timer.fire = deadline_fire;
-	w->gp = gp;
 	w->note = &note;
-	w->lock = l;
 	w->race = wait.has_deadline ? &wait.race : NULL;
 	if (q)
 		waitq_push(q, w);
@@ -108,6 +107,34 @@ static int wait_on(struct waitq *q, struct waiter *w, struct lock *l, enum wait_
 		lock_release(l);
 	}
 	return -ETIMEDOUT;
+}
+
+/* On g0. */
+static bool unlock_commit(struct g *gp, void *lock)
+{
+	(void)gp;
+	if (lock)
+		lock_release(lock);
+	return true;
+}
+
+static inline int wait_on(struct waitq *q, struct waiter *w, struct lock *l, enum wait_reason reason,
+			  int64_t deadline)
+{
+	struct m *mp = m_self();
+	struct g *gp = mp ? mp->curg : NULL;
+
+	w->gp = gp;
+	w->lock = l;
+	if (unlikely(!gp || deadline != OS_FOREVER))
+		return wait_rarer(q, w, gp, reason, deadline);
+	w->race = NULL;
+	if (q)
+		waitq_push(q, w);
+	gp->waiter = w;
+	park(unlock_commit, l, reason);
+	gp->waiter = NULL;
+	return 0;
 }
 
 int waitq_wait(struct waitq *q, struct waiter *w, struct lock *l, enum wait_reason reason, int64_t deadline)

@@ -28,7 +28,7 @@ static void *ended_on_g0(void *arg)
 	return schedule(mp);
 }
 
-static void g_main(void *arg)
+static struct ctx_leaving *g_main(void *arg)
 {
 	struct g *gp = arg;
 
@@ -36,6 +36,7 @@ static void g_main(void *arg)
 	add_rlx((atomic_of(uint32_t) *)&n_ended, 1);
 	switch_to_g0(m_self(), gp, ended_on_g0);
 	explore_fail(EXPLORE_HERE, "a G that had ended ran again");
+	return NULL;
 }
 
 static bool unlock_door(struct g *gp, void *arg)

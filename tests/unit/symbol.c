@@ -489,7 +489,7 @@ static void *resume_there(void *arg)
 	return there_sp;
 }
 
-static void print_measured(void *arg)
+static struct ctx_leaving *print_measured(void *arg)
 {
 	struct unwind_bounds all = {0, UINTPTR_MAX};
 

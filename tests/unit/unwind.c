@@ -98,7 +98,7 @@ NOINLINE static void outer(void (*fn)(void))
 	__asm__ volatile("" : : "r"(room) : "memory");
 }
 
-static void first_frame(void *arg)
+static struct ctx_leaving *first_frame(void *arg)
 {
 	NOTE();
 	outer((void (*)(void))arg);
