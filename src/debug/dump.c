@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "base/fatal.h"
+#include "base/sanitize.h"
 #include "debug/symbol.h"
 #include "debug/unwind.h"
 #include "goro.h"
@@ -40,8 +41,8 @@ struct dump {
 
 /* A running goroutine's thread unwinds itself in a signal handler. */
 static struct {
-	atomic_of(struct g *) wanted;  /* CAPTURE */
-	atomic_of(uint32_t) is_done;   /* CAPTURE */
+	atomic_of(struct g *) wanted;  /* DUMP-STACK */
+	atomic_of(uint32_t) is_done;   /* DUMP-STACK */
 	struct unwind_trace trace;
 } capture;
 
@@ -52,10 +53,24 @@ static struct unwind_bounds bounds_of(const struct g *gp)
 	return (struct unwind_bounds){gp->stack.lo, gp->stack.hi};
 }
 
+/*
+ * Looks at what its owner may be changing: a goroutine that did not stop in time, or an M on its way. Any answer is
+ * good for a report, and nothing is followed from it, so no sanitizer has a say.
+ */
+SANITIZE_NOTHING static const struct g *dump_curg(const struct m *mp)
+{
+	return *(struct g *const volatile *)&mp->curg;
+}
+
+SANITIZE_NOTHING static bool dump_is_locked(const struct g *gp)
+{
+	return *(struct m *const volatile *)&gp->locked_m != NULL;
+}
+
 static void on_capture(int signo, siginfo_t *info, void *context)
 {
 	struct m *mp = m_self();
-	struct g *wanted = load_acq(&capture.wanted); /* CAPTURE */
+	struct g *wanted = load_acq(&capture.wanted); /* DUMP-STACK */
 	struct unwind_regs regs;
 
 	(void)signo;
@@ -64,23 +79,39 @@ static void on_capture(int signo, siginfo_t *info, void *context)
 		return;
 	unwind_regs_from_signal(&regs, context);
 	unwind_trace(&capture.trace, &regs, bounds_of(wanted));
-	store_rel(&capture.is_done, 1); /* CAPTURE */
+	store_rel(&capture.is_done, 1); /* DUMP-STACK */
 }
 
-static bool capture_stack(struct g *gp, struct m *mp)
+/* The thread that runs gp, or 0. The M may end meanwhile, so it is looked at under the lock. */
+static int thread_of(const struct g *gp)
+{
+	int tid = 0;
+
+	lock_acquire(&sched.lock);
+	for (struct m *mp = sched.all_m; mp; mp = mp->all_link)
+		if (dump_curg(mp) == gp)
+			tid = mp->tid;
+	lock_release(&sched.lock);
+	return tid;
+}
+
+static bool capture_stack(struct g *gp)
 {
 	struct sigaction old;
 	bool is_done = false;
+	int tid = thread_of(gp);
 
-	store_rlx(&capture.is_done, 0);  /* relaxed: nobody is wanted yet */
-	store_rel(&capture.wanted, gp);  /* CAPTURE */
+	if (!tid)
+		return false;
+	store_rlx(&capture.is_done, 0); /* relaxed: nobody is wanted yet */
+	store_rel(&capture.wanted, gp); /* DUMP-STACK */
 	os_signal_install(SIGURG, on_capture, &old);
-	os_thread_signal(mp->tid, SIGURG);
+	os_thread_signal(tid, SIGURG);
 	for (int64_t end = os_now() + CAPTURE_WITHIN_NS; !is_done && os_now() < end;) {
 		os_sleep_until(os_now() + 50000);
-		is_done = load_acq(&capture.is_done); /* CAPTURE */
+		is_done = load_acq(&capture.is_done); /* DUMP-STACK */
 	}
-	store_rel(&capture.wanted, NULL); /* CAPTURE */
+	store_rel(&capture.wanted, NULL); /* DUMP-STACK */
 	os_signal_restore(SIGURG, &old);
 	return is_done;
 }
@@ -103,7 +134,7 @@ static void print_header(const struct dump *d, struct g *gp, enum g_state state)
 		 is_waiting ? wait_reason_name((enum wait_reason)gp->wait_reason) : g_state_name(state));
 	if (is_waiting && waited >= MINUTE_NS)
 		print_to(d->fd, ", %ld minutes", (long)(waited / MINUTE_NS));
-	if (gp->locked_m)
+	if (dump_is_locked(gp))
 		print_to(d->fd, ", locked to thread");
 	print_to(d->fd, "]:\n");
 	print_to(d->fd, "\t");
@@ -163,8 +194,7 @@ static void print_stack(struct dump *d, struct g *gp, enum g_state state)
 		unwind_trace_self(&dump_trace, bounds_of(gp));
 		symbol_print_trace(d->fd, &dump_trace);
 	} else if (state == G_RUNNING) {
-		mp = gp->m;
-		if (mp && capture_stack(gp, mp))
+		if (capture_stack(gp))
 			symbol_print_trace(d->fd, &capture.trace);
 		else
 			print_to(d->fd, "\trunning on another thread; its stack cannot be read\n");

@@ -198,7 +198,7 @@ void run_end(void)
 
 	lock_acquire(&sched.lock);
 	store_rel(&sched.run_state, RUN_ENDING); /* RUN-STATE */
-	store_rel(&sched.stop_wanted, 1);        /* STOP-ASK */
+	store_rlx(&sched.stop_wanted, 1); /* relaxed: others may see it late */
 	while ((mp = idle_get_m()))
 		note_wake(&mp->note);
 	/* Those that wait for their locked goroutine are in no list; a note too many does no harm now. */

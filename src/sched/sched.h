@@ -22,7 +22,7 @@ struct sched {
 	struct lock lock;                  /* rank SCHED */
 	struct p *p[MAXPROCS_LIMIT];       /* world stopped to write */
 	atomic_of(uint32_t) n_procs;       /* world stopped to write */
-	atomic_of(uint32_t) stop_wanted;   /* lock to write; STOP-ASK */
+	atomic_of(uint32_t) stop_wanted;   /* lock to write; read as a hint, or under the lock */
 	uint32_t stop_left;                /* lock: Ps that have not stopped yet */
 	struct note stop_note;             /* the last of them wakes the stopper */
 	atomic_of(uint32_t) run_state;     /* enum run_state; RUN-STATE */

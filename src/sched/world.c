@@ -11,7 +11,7 @@
  * WD4  Stopping takes as long as the longest stretch between two calls of the library; sysmon and the
  *      stopper repeat their request, since a G may clear it at the end of its slice.
  *
- * Locking: world.lock (WORLD) for the queue, sched.lock (SCHED) for the Ps. Order: STOP-ASK, PROCS-SET.
+ * Locking: world.lock (WORLD) for the queue, sched.lock (SCHED) for the Ps. Order: PROCS-SET.
  * Go: stopTheWorldWithSema, startTheWorldWithSema, procresize in runtime/proc.go.
  */
 #include <errno.h>
@@ -131,7 +131,7 @@ bool world_stop(enum wait_reason reason, int64_t deadline)
 
 	lock_acquire(&sched.lock);
 	note_clear(&sched.stop_note);
-	store_rel(&sched.stop_wanted, 1); /* STOP-ASK */
+	store_rlx(&sched.stop_wanted, 1); /* relaxed: others may see it late */
 	sched.stop_left = load_rlx(&sched.n_procs) + 1; /* relaxed: ours to write; one for ourselves */
 	if (own)
 		stopped_one(own);
@@ -170,7 +170,7 @@ static void distribute(struct p *own)
 			idle_put_p(pp);
 		}
 	}
-	store_rel(&sched.stop_wanted, load_rlx(&sched.run_state) == RUN_ENDING); /* STOP-ASK; relaxed: locked */
+	store_rlx(&sched.stop_wanted, load_rlx(&sched.run_state) == RUN_ENDING); /* relaxed: under the lock */
 	lock_release(&sched.lock);
 	while (n_busy)
 		start_m(busy[--n_busy], false);
@@ -263,7 +263,7 @@ int goro_maxprocs(int n)
 void world_freeze(void)
 {
 	/* For a dying process: nobody is woken again, so no queue and no accounting. */
-	store_rel(&sched.stop_wanted, 1); /* STOP-ASK */
+	store_rlx(&sched.stop_wanted, 1); /* relaxed: others may see it late */
 	for (int i = 0; i < 20; i++) {
 		bool all_stopped = true;
 		preempt_ask_all();

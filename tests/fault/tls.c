@@ -43,7 +43,9 @@ GORO_CASE(threads_run_beside_big_thread_locals, .procs = "1,4")
 {
 	goro_chan *c = goro_chan_make(0, 0);
 	int n = parks_some(c);
-	expect_eq(count_in(dump_text(), NULL), n + 1);
+	char *text = dump_text();
+	expect_eq(count_in(text, NULL), n + 1);
+	free(text);
 	goro_sleep(GORO_MS(1));
 	goro_chan_close(c);
 	wait_for(goro_count() == 1);
@@ -65,6 +67,8 @@ TAP_CASE(a_dump_fits_beside_big_thread_locals, .procs = "2")
 	tap_child(&c, "waits_for_sigquit");
 	expect_child(&c, 2, "SIGQUIT: quit\n");
 	expect_contains(c.err, "touches_and_parks");
+	free(c.out);
+	free(c.err);
 }
 
 GORO_CHILD(deadlocks)
@@ -81,6 +85,8 @@ TAP_CASE(a_deadlock_is_reported_beside_big_thread_locals, .procs = "1,4")
 	tap_child(&c, "deadlocks");
 	expect_child(&c, 2, "fatal error: all goroutines are asleep - deadlock!\n");
 	expect_contains(c.err, "touches_and_parks");
+	free(c.out);
+	free(c.err);
 }
 
 TAP_MAIN
