@@ -21,10 +21,16 @@ static inline void note_clear(struct note *n)
 	store_rlx(&n->word, 0); /* relaxed: whoever wakes us learns of the round through another lock */
 }
 
+/* The first half of note_wake; true: os_futex_wake(&n->word, 1) must follow, which reads no memory. */
+static inline bool note_post(struct note *n)
+{
+	return xchg_rel(&n->word, 1) == 0 && /* NOTE-WAKE: what we did before waking */
+	       MODEL_KEEP("note-futex-wake");
+}
+
 static inline void note_wake(struct note *n)
 {
-	if (xchg_rel(&n->word, 1) == 0 && /* NOTE-WAKE: what we did before waking */
-	    MODEL_KEEP("note-futex-wake"))
+	if (note_post(n))
 		os_futex_wake(&n->word, 1);
 }
 

@@ -281,7 +281,7 @@ static void report(void)
 	struct m *mp = m_self();
 	struct dump d = {.fd = 2, .most = REPORT_MOST, .first = mp ? mp->curg : NULL, .now = os_now()};
 
-	if (d.first || !mp)
+	if (d.first || (!mp && !sysmon_is_self()))
 		print_culprit(&d);
 	if (load_acq(&sched.run_state) == RUN_NONE) /* RUN-STATE */
 		return;

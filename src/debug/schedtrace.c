@@ -22,26 +22,22 @@
 static bool has_detail;
 static int64_t started_at;
 
-static void print_p(const struct p *cp, uint32_t i)
+static void print_p(struct p *pp, uint32_t i)
 {
-	struct p *pp = (struct p *)(uintptr_t)cp;
-	struct m *mp = pp->m;
-
-	/* relaxed: a look, here and below */
-	print_to(2, "  P%u: status=%s schedtick=%u m=%d runqsize=%u gfreecnt=%u timers=%u\n", i,
-		 p_state_name((enum p_state)load_rlx(&pp->state)), load_rlx(&pp->sched_tick), mp ? (int)mp->id : -1,
+	/* relaxed: a look */
+	print_to(2, "  P%u: status=%s schedtick=%u runqsize=%u gfreecnt=%u timers=%u\n", i,
+		 p_state_name((enum p_state)load_rlx(&pp->state)), load_rlx(&pp->sched_tick),
 		 runq_length(&pp->runq), pp->gfree.count, pp->timers.count);
 }
 
+/* No M is followed from here: it may be ending. The table of the Ms tells which G each runs. */
 static void print_g(struct g *gp, void *arg)
 {
 	enum g_state state = g_state(gp);
-	struct m *mp = gp->m, *locked = gp->locked_m;
 
 	(void)arg;
-	print_to(2, "  G%lu: status=%s(%s) m=%d lockedm=%d\n", (unsigned long)gp->id, g_state_name(state),
-		 state == G_WAITING ? wait_reason_name((enum wait_reason)gp->wait_reason) : "",
-		 state == G_RUNNING && mp ? (int)mp->id : -1, locked ? (int)locked->id : -1);
+	print_to(2, "  G%lu: status=%s(%s)\n", (unsigned long)gp->id, g_state_name(state),
+		 state == G_WAITING ? wait_reason_name((enum wait_reason)gp->wait_reason) : "");
 }
 
 static void print_ms(void)

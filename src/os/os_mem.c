@@ -12,10 +12,12 @@
  *
  * Locking: none. Go: sysReserve, sysUnused, sysFault in runtime/mem_linux.go.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/fatal.h"
 #include "os/os.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -55,8 +57,10 @@ bool os_mem_renew(void *at, size_t size)
 {
 	if (os_fault(OS_FAULT_MMAP))
 		return false;
-	return mmap(at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-		    0) != MAP_FAILED;
+	if (mmap(at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) ==
+	    MAP_FAILED)
+		fatal("out of memory: the kernel does not map %zu bytes of stacks anew (error %d)", size, errno);
+	return true;
 }
 
 void os_mem_populate(void *at, size_t size)
@@ -81,7 +85,8 @@ static bool guard_install_works(void)
 	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (page == MAP_FAILED)
 		return false;
-	bool works = madvise(page, 4096, MADV_GUARD_INSTALL) == 0;
+	/* An emulator may take any advice and do nothing, even one that does not exist: that guards nothing. */
+	bool works = madvise(page, 4096, MADV_GUARD_INSTALL) == 0 && madvise(page, 4096, -1) != 0;
 	munmap(page, 4096);
 	return works;
 }

@@ -177,7 +177,7 @@ bool runq_is_empty(struct runq *q)
 	for (;;) {
 		uint32_t head = load_acq(&q->head);    /* RQ-FREE */
 		uint32_t tail = load_acq(&q->tail);    /* RQ-PUB */
-		struct g *next = load_rlx(&q->next);   /* relaxed: only compared with NULL */
+		struct g *next = load_acq(&q->next);   /* RQ-NEXT: read before the second look at tail */
 		if (tail == load_rlx(&q->tail))        /* relaxed: the same word again */
 			return head == tail && !next;
 	}

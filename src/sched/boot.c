@@ -84,6 +84,7 @@ static void state_reset(void)
 	store_rlx(&sched.next_g_id, 1); /* relaxed: likewise */
 	store_rlx(&sched.coarse_now, os_now()); /* relaxed: likewise */
 	globq_init();
+	world_reset();
 }
 
 static void procs_free(void)
@@ -224,6 +225,7 @@ int goro_maxthreads(int n)
 
 int goro_count(void)
 {
+	preempt_check();
 	return load_acq(&sched.run_state) == RUN_NONE ? 0 : count_goroutines(); /* RUN-STATE */
 }
 

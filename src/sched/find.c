@@ -186,6 +186,11 @@ static bool keeper_sleep(void)
 		has_work = true;
 	}
 	store_rel(&sched.keeper_taken, 0); /* KEEP-TAKE */
+	if (!has_work && MODEL_KEEP("keeper-leave-look")) {
+		/* Who armed a timer since our look relied on us, or found the role taken and sleeps: FN3. */
+		fence_heavy(); /* KEEP-SLEEP: the role is free, then the look */
+		has_work = work_is_visible(&first) || first != TIMER_NEVER;
+	}
 	return has_work;
 }
 

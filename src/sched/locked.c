@@ -53,10 +53,14 @@ bool locked_g_hand_over(struct m *mp, struct g *gp)
 {
 	struct m *owner = gp->locked_m;
 
-	count_waiting(-1);
+	lock_acquire(&sched.lock);
+	sched.n_m_waiting_locked--;
 	/* The G comes along in the owner's locked_g: the owner runs it without looking elsewhere. */
 	owner->next_p = release_p(mp);
-	note_wake(&owner->note);
+	bool must_wake = note_post(&owner->note); /* under the lock, as in start_m_locked */
+	lock_release(&sched.lock);
+	if (must_wake)
+		os_futex_wake(&owner->note.word, 1);
 	return stop_m(mp);
 }
 

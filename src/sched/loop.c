@@ -128,14 +128,14 @@ void *schedule_picked(struct m *mp, struct g *gp)
 			return mp->g0_sp; /* the run has ended: m_run() goes on */
 		if (mp->is_spinning)
 			spinning_end(mp);
+		if (unlikely(mp->armed_timer)) {
+			mp->armed_timer = false;
+			wake(); /* somebody must keep the new timer while this G runs */
+		}
 		if (unlikely(gp->locked_m)) { /* LO3 */
 			if (!locked_g_hand_over(mp, gp))
 				return mp->g0_sp;
 			continue;
-		}
-		if (unlikely(mp->armed_timer)) {
-			mp->armed_timer = false;
-			wake(); /* somebody must keep the new timer while this G runs */
 		}
 		if (!inherits_slice)
 			slice_begin(load_rlx(&mp->p)); /* relaxed: our own; LO2 */

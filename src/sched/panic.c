@@ -99,6 +99,7 @@ void goro_exit(void)
 
 	if (!gp)
 		panic_at("goro_exit outside a goroutine");
+	gp->u.run.tries = NULL; /* all frames are left: no goro_try among them catches what is to come */
 	run_deferred(gp, NULL);
 	if (gp->is_main)
 		sched.main_exited = true;

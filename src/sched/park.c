@@ -104,10 +104,12 @@ static void *yield_on_g0(void *arg)
 		pp->yield_heat--;
 	/* What the schedule loop would do after the put, under one lock, if nothing else has a claim. */
 	if (!has_local && timers_first(&pp->timers) == TIMER_NEVER && !mp->locked_g &&
-	    !load_rlx(&sched.stop_wanted)) /* relaxed: seen a little later at worst */
+	    !load_rlx(&sched.stop_wanted)) { /* relaxed: seen a little later at worst */
+		pp->ticks_without_globq = 0;
 		picked = globq_rotate(gp, &pp->runq, load_rlx(&sched.n_procs)); /* relaxed: a divisor */
-	else
+	} else {
 		globq_put(gp);
+	}
 	if (unlikely(load_rlx(&idle.n_p))) /* relaxed: a hint; an idle P may take it */
 		wake();
 	return schedule_picked(mp, picked);

@@ -168,6 +168,8 @@ bool world_stop_here(struct m *mp);
 void world_put_away(struct p *pp);
 /* With the world stopped, or before it starts. */
 int procs_resize(uint32_t n);
+/* No other thread is left: forget who queued. */
+void world_reset(void);
 /* Best effort, for reports: ask all to stop and wait a little. */
 void world_freeze(void);
 
@@ -203,6 +205,7 @@ void *locked_m_end(struct m *mp);
 int sysmon_start(void);
 void sysmon_stop(void);
 void sysmon_wake_if_asleep(void);
+bool sysmon_is_self(void);
 /* From a signal handler: dump everything and end the process. */
 void sysmon_ask_dump(void);
 extern void (*sysmon_trace_hook)(int64_t now); /* debug/schedtrace */

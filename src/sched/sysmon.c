@@ -25,6 +25,7 @@ static struct {
 	struct note note;                  /* ends its sleep */
 	struct note gone;                  /* it has ended */
 	atomic_of(uint32_t) is_asleep;     /* SM2 */
+	atomic_of(int) tid;                /* of its thread */
 	atomic_of(uint32_t) must_end;      /* SYSMON-END */
 	atomic_of(uint32_t) must_dump;     /* SYSMON-DUMP */
 	int64_t next_scavenge, next_trace; /* sysmon */
@@ -47,6 +48,11 @@ void sysmon_wake_if_asleep(void)
 	fence_light(); /* SYSMON-SLEEP: the P was taken, then the look */
 	if (load_rlx(&sysmon.is_asleep)) /* relaxed: ordered by the fence */
 		note_wake(&sysmon.note);
+}
+
+bool sysmon_is_self(void)
+{
+	return load_rlx(&sysmon.tid) == os_thread_id(); /* relaxed: our own, or not ours */
 }
 
 void sysmon_ask_dump(void)
@@ -149,6 +155,7 @@ static void *sysmon_main(void *arg)
 {
 	uint32_t quiet_rounds = 0;
 
+	store_rlx(&sysmon.tid, os_thread_id()); /* relaxed: only we ask */
 	os_thread_precise_waits();
 	while (!load_acq(&sysmon.must_end)) { /* SYSMON-END */
 		int64_t now = os_now();

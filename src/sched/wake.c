@@ -152,10 +152,13 @@ static void start_m_locked(struct p *pp, bool is_spinning)
 		start_new_m(pp, is_spinning);
 		return;
 	}
-	lock_release(&sched.lock);
+	/* Under the lock: at the end of a run the M may wake by itself, leave, and free itself under this lock. */
 	mp->next_p = pp;
 	mp->starts_spinning = is_spinning;
-	note_wake(&mp->note);
+	bool must_wake = note_post(&mp->note);
+	lock_release(&sched.lock);
+	if (must_wake)
+		os_futex_wake(&mp->note.word, 1);
 }
 
 void start_m(struct p *pp, bool is_spinning)

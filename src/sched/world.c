@@ -92,6 +92,13 @@ static void world_give(void)
 		note_wake(next->note);
 }
 
+/* The end of a run: whoever queues here is a goroutine that will never run, or a plain thread that is too late. */
+void world_reset(void)
+{
+	world.is_taken = false;
+	world.first = world.last = NULL;
+}
+
 /* Under sched.lock: one P less to wait for. */
 static void stopped_one(struct p *pp)
 {
@@ -235,7 +242,7 @@ int procs_resize(uint32_t n)
 		p_empty(sched.p[i], sched.p[0]);
 	store_rel(&sched.n_procs, n); /* PROCS-SET */
 	if (mp && load_rlx(&mp->p) && load_rlx(&mp->p)->id >= n) { /* relaxed: our own */
-		mp->p->m = NULL;
+		load_rlx(&mp->p)->m = NULL; /* relaxed: our own */
 		store_rlx(&mp->p, NULL); /* relaxed: our own */
 		acquire_p(mp, sched.p[0]);
 	}
@@ -248,6 +255,7 @@ int goro_maxprocs(int n)
 
 	if (n > MAXPROCS_LIMIT)
 		n = MAXPROCS_LIMIT;
+	preempt_check();
 	if (load_acq(&sched.run_state) != RUN_ON) /* RUN-STATE */
 		return (int)procs_wanted(false);
 	if (n < 1)

@@ -328,6 +328,7 @@ void goro_chan_close(goro_chan *c)
 
 size_t goro_chan_len(goro_chan *c)
 {
+	preempt_check();
 	return c ? load_rlx(&c->count) : 0; /* relaxed: a snapshot */
 }
 

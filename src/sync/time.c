@@ -14,6 +14,7 @@
 
 int64_t goro_now(void)
 {
+	preempt_check();
 	return os_now();
 }
 

@@ -152,8 +152,14 @@ int wait_for_nothing(enum wait_reason reason, int64_t deadline)
 /* A run ends while gp waits: nobody may find its record any more. No other thread is left. */
 static void waiter_bury(struct g *gp)
 {
+	struct lock *l = gp->waiter->lock;
+
+	if (!l)
+		return;
+	lock_acquire(l); /* a plain thread may be at the object */
 	if (gp->waiter->queue)
 		waitq_unlink(gp->waiter->queue, gp->waiter);
+	lock_release(l);
 }
 
 __attribute__((constructor)) static void waitq_install(void)

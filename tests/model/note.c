@@ -82,7 +82,7 @@ int main(void)
 					     .omit = "note-recheck"},
 		      "data race");
 	explore_finds(&(struct explore_test){"note: found when the wake-up is not released",
-					     NOTE(sleeper, waker), .weaken = "note_wake"},
+					     NOTE(sleeper, waker), .weaken = "note_post"},
 		      "data race");
 	explore_finds(&(struct explore_test){"note: found when the look does not acquire",
 					     NOTE(sleeper, waker), .weaken = "note_is_set"},

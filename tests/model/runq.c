@@ -222,10 +222,10 @@ int main(void)
 	explore_finds(&(struct explore_test){"runq: found without the owner's fence at the next slot",
 					     NEXT(owner_kicks, next_thief_0), TRY(3, 1),
 					     .omit = "runq-next-owner-fence"},
-		      NULL);
+		      "data race");
 	explore_finds(&(struct explore_test){"runq: found without the thief's fence at the next slot",
 					     NEXT(owner_kicks, next_thief_0), TRY(3, 1),
 					     .omit = "runq-next-thief-fence"},
-		      NULL);
+		      "data race");
 	return explore_done();
 }
