@@ -26,7 +26,8 @@ static bool something_can_happen(void)
 
 	if (load_rlx(&sched.run_state) != RUN_ON) /* relaxed: under the lock */
 		return true;
-	if (sched.n_m > idle.n_m + sched.n_m_waiting_locked)
+	/* Signed: a locked G may be handed on before its M has counted itself, which is minus one for a moment. */
+	if ((int32_t)(sched.n_m - idle.n_m - sched.n_m_waiting_locked) > 0)
 		return true; /* an M works, waits for a timer, or starts */
 	if (load_rlx(&sched.stop_wanted) || globq_size()) /* relaxed: under the lock; nobody runs */
 		return true;
