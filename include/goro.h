@@ -591,74 +591,92 @@ GORO_API void goro_go_(void (*unpack)(void *), const void *data, size_t size, vo
 /* The type of x as a function's argument: arrays and functions become pointers, qualifiers go. */
 #define GORO_T_(x) __typeof__((void)0, (x))
 
-/* For an argument x: a member m of the struct that carries it, and its share of the size. */
-#define GORO_M_(x, m) GORO_T_(x) m;
-#define GORO_S_(x) +(unsigned int)sizeof(GORO_T_(x))
+/*
+ * For an argument x: its type by name (clang takes a compound literal inside a struct's declaration
+ * for a constant), a member m of the struct that carries it, and its share of the size.
+ */
+#define GORO_D_(x, m) typedef GORO_T_(x) goro_##m##_;
+#define GORO_M_(m) goro_##m##_ m;
+#define GORO_S_(m) +(unsigned int)sizeof(goro_##m##_)
 
 #define GORO_GO_0_(f_)                                                                     \
-	GORO_GO_DO_(f_, , , (), )
+	GORO_GO_DO_(f_, , , , (), )
 #define GORO_GO_1_(f_, a)                                                                  \
 	GORO_GO_DO_(f_,                                                                    \
-		    GORO_M_(a, a0),                                                        \
-		    GORO_S_(a),                                                            \
+		    GORO_D_(a, a0),                                                        \
+		    GORO_M_(a0),                                                           \
+		    GORO_S_(a0),                                                           \
 		    (goro_l_.a0),                                                          \
 		    (a))
 #define GORO_GO_2_(f_, a, b)                                                               \
 	GORO_GO_DO_(f_,                                                                    \
-		    GORO_M_(a, a0) GORO_M_(b, a1),                                         \
-		    GORO_S_(a) GORO_S_(b),                                                 \
+		    GORO_D_(a, a0) GORO_D_(b, a1),                                         \
+		    GORO_M_(a0) GORO_M_(a1),                                               \
+		    GORO_S_(a0) GORO_S_(a1),                                               \
 		    (goro_l_.a0, goro_l_.a1),                                              \
 		    (a), (b))
 #define GORO_GO_3_(f_, a, b, c)                                                            \
 	GORO_GO_DO_(f_,                                                                    \
-		    GORO_M_(a, a0) GORO_M_(b, a1) GORO_M_(c, a2),                          \
-		    GORO_S_(a) GORO_S_(b) GORO_S_(c),                                      \
+		    GORO_D_(a, a0) GORO_D_(b, a1) GORO_D_(c, a2),                          \
+		    GORO_M_(a0) GORO_M_(a1) GORO_M_(a2),                                   \
+		    GORO_S_(a0) GORO_S_(a1) GORO_S_(a2),                                   \
 		    (goro_l_.a0, goro_l_.a1, goro_l_.a2),                                  \
 		    (a), (b), (c))
 #define GORO_GO_4_(f_, a, b, c, d)                                                         \
 	GORO_GO_DO_(f_,                                                                    \
-		    GORO_M_(a, a0) GORO_M_(b, a1) GORO_M_(c, a2) GORO_M_(d, a3),           \
-		    GORO_S_(a) GORO_S_(b) GORO_S_(c) GORO_S_(d),                           \
+		    GORO_D_(a, a0) GORO_D_(b, a1) GORO_D_(c, a2) GORO_D_(d, a3),           \
+		    GORO_M_(a0) GORO_M_(a1) GORO_M_(a2) GORO_M_(a3),                       \
+		    GORO_S_(a0) GORO_S_(a1) GORO_S_(a2) GORO_S_(a3),                       \
 		    (goro_l_.a0, goro_l_.a1, goro_l_.a2, goro_l_.a3),                      \
 		    (a), (b), (c), (d))
 #define GORO_GO_5_(f_, a, b, c, d, e)                                                      \
 	GORO_GO_DO_(f_,                                                                    \
-		    GORO_M_(a, a0) GORO_M_(b, a1) GORO_M_(c, a2) GORO_M_(d, a3)            \
-		    GORO_M_(e, a4),                                                        \
-		    GORO_S_(a) GORO_S_(b) GORO_S_(c) GORO_S_(d) GORO_S_(e),                \
+		    GORO_D_(a, a0) GORO_D_(b, a1) GORO_D_(c, a2) GORO_D_(d, a3)            \
+		    GORO_D_(e, a4),                                                        \
+		    GORO_M_(a0) GORO_M_(a1) GORO_M_(a2) GORO_M_(a3) GORO_M_(a4),           \
+		    GORO_S_(a0) GORO_S_(a1) GORO_S_(a2) GORO_S_(a3) GORO_S_(a4),           \
 		    (goro_l_.a0, goro_l_.a1, goro_l_.a2, goro_l_.a3, goro_l_.a4),          \
 		    (a), (b), (c), (d), (e))
 #define GORO_GO_6_(f_, a, b, c, d, e, f)                                                   \
 	GORO_GO_DO_(f_,                                                                    \
-		    GORO_M_(a, a0) GORO_M_(b, a1) GORO_M_(c, a2) GORO_M_(d, a3)            \
-		    GORO_M_(e, a4) GORO_M_(f, a5),                                         \
-		    GORO_S_(a) GORO_S_(b) GORO_S_(c) GORO_S_(d) GORO_S_(e) GORO_S_(f),     \
+		    GORO_D_(a, a0) GORO_D_(b, a1) GORO_D_(c, a2) GORO_D_(d, a3)            \
+		    GORO_D_(e, a4) GORO_D_(f, a5),                                         \
+		    GORO_M_(a0) GORO_M_(a1) GORO_M_(a2) GORO_M_(a3) GORO_M_(a4)            \
+		    GORO_M_(a5),                                                           \
+		    GORO_S_(a0) GORO_S_(a1) GORO_S_(a2) GORO_S_(a3) GORO_S_(a4)            \
+		    GORO_S_(a5),                                                           \
 		    (goro_l_.a0, goro_l_.a1, goro_l_.a2, goro_l_.a3, goro_l_.a4,           \
 		    goro_l_.a5),                                                           \
 		    (a), (b), (c), (d), (e), (f))
 #define GORO_GO_7_(f_, a, b, c, d, e, f, g)                                                \
 	GORO_GO_DO_(f_,                                                                    \
-		    GORO_M_(a, a0) GORO_M_(b, a1) GORO_M_(c, a2) GORO_M_(d, a3)            \
-		    GORO_M_(e, a4) GORO_M_(f, a5) GORO_M_(g, a6),                          \
-		    GORO_S_(a) GORO_S_(b) GORO_S_(c) GORO_S_(d) GORO_S_(e) GORO_S_(f)      \
-		    GORO_S_(g),                                                            \
-		    (goro_l_.a0, goro_l_.a1, goro_l_.a2, goro_l_.a3, goro_l_.a4, goro_l_.a5, \
-		    goro_l_.a6),                                                           \
+		    GORO_D_(a, a0) GORO_D_(b, a1) GORO_D_(c, a2) GORO_D_(d, a3)            \
+		    GORO_D_(e, a4) GORO_D_(f, a5) GORO_D_(g, a6),                          \
+		    GORO_M_(a0) GORO_M_(a1) GORO_M_(a2) GORO_M_(a3) GORO_M_(a4)            \
+		    GORO_M_(a5) GORO_M_(a6),                                               \
+		    GORO_S_(a0) GORO_S_(a1) GORO_S_(a2) GORO_S_(a3) GORO_S_(a4)            \
+		    GORO_S_(a5) GORO_S_(a6),                                               \
+		    (goro_l_.a0, goro_l_.a1, goro_l_.a2, goro_l_.a3, goro_l_.a4,           \
+		    goro_l_.a5, goro_l_.a6),                                               \
 		    (a), (b), (c), (d), (e), (f), (g))
 #define GORO_GO_8_(f_, a, b, c, d, e, f, g, h)                                             \
 	GORO_GO_DO_(f_,                                                                    \
-		    GORO_M_(a, a0) GORO_M_(b, a1) GORO_M_(c, a2) GORO_M_(d, a3)            \
-		    GORO_M_(e, a4) GORO_M_(f, a5) GORO_M_(g, a6) GORO_M_(h, a7),           \
-		    GORO_S_(a) GORO_S_(b) GORO_S_(c) GORO_S_(d) GORO_S_(e) GORO_S_(f)      \
-		    GORO_S_(g) GORO_S_(h),                                                 \
-		    (goro_l_.a0, goro_l_.a1, goro_l_.a2, goro_l_.a3, goro_l_.a4, goro_l_.a5, \
-		    goro_l_.a6, goro_l_.a7),                                               \
+		    GORO_D_(a, a0) GORO_D_(b, a1) GORO_D_(c, a2) GORO_D_(d, a3)            \
+		    GORO_D_(e, a4) GORO_D_(f, a5) GORO_D_(g, a6) GORO_D_(h, a7),           \
+		    GORO_M_(a0) GORO_M_(a1) GORO_M_(a2) GORO_M_(a3) GORO_M_(a4)            \
+		    GORO_M_(a5) GORO_M_(a6) GORO_M_(a7),                                   \
+		    GORO_S_(a0) GORO_S_(a1) GORO_S_(a2) GORO_S_(a3) GORO_S_(a4)            \
+		    GORO_S_(a5) GORO_S_(a6) GORO_S_(a7),                                   \
+		    (goro_l_.a0, goro_l_.a1, goro_l_.a2, goro_l_.a3, goro_l_.a4,           \
+		    goro_l_.a5, goro_l_.a6, goro_l_.a7),                                   \
 		    (a), (b), (c), (d), (e), (f), (g), (h))
 
 /* What all of them share: a struct args with fn and the arguments, and where we are. */
-#define GORO_GO_ARGS_(f_, fields, args_sz, ...)                                            \
+#define GORO_GO_ARGS_(f_, types, fields, args_sz, ...)                                     \
+	typedef GORO_T_(f_) goro_fn_;                                                      \
+	types                                                                              \
 	struct goro_args_ {                                                                \
-		GORO_T_(f_) fn_;                                                           \
+		goro_fn_ fn_;                                                              \
 		fields                                                                     \
 	};                                                                                 \
 	static const struct goro_site_ goro_site_v_ = {__func__, __FILE__, __LINE__,       \
@@ -687,9 +705,9 @@ struct goro_block_ {
 /* The compiler writes its address into isa, where nobody looks: no blocks runtime is needed. */
 __attribute__((__weak__, __visibility__("hidden"))) void *_NSConcreteStackBlock[32] = {0};
 
-#define GORO_GO_DO_(f_, fields, args_sz, call, ...)                                        \
+#define GORO_GO_DO_(f_, types, fields, args_sz, call, ...)                                 \
 	__extension__({                                                                    \
-		GORO_GO_ARGS_(f_, fields, args_sz, __VA_ARGS__)                            \
+		GORO_GO_ARGS_(f_, types, fields, args_sz, __VA_ARGS__)                     \
 		struct goro_raw_ {                                                         \
 			unsigned char bytes[sizeof(struct goro_args_)];                    \
 		} goro_r_;                                                                 \
@@ -722,9 +740,9 @@ __attribute__((__weak__, __visibility__("hidden"))) void *_NSConcreteStackBlock[
 	(void)goro_l_.fn_ call
 
 #if defined(__OPTIMIZE__)
-#define GORO_GO_DO_(f_, fields, args_sz, call, ...)                                        \
+#define GORO_GO_DO_(f_, types, fields, args_sz, call, ...)                                 \
 	__extension__({                                                                    \
-		GORO_GO_ARGS_(f_, fields, args_sz, __VA_ARGS__)                            \
+		GORO_GO_ARGS_(f_, types, fields, args_sz, __VA_ARGS__)                     \
 		void goro_unpack_(void *goro_p_)                                           \
 		{                                                                          \
 			GORO_GO_UNPACK_(call);                                             \
@@ -762,9 +780,9 @@ __attribute__((__unused__)) static inline void (*goro_called_(const void *ret))(
 	return (void (*)(void *))to;
 }
 
-#define GORO_GO_DO_(f_, fields, args_sz, call, ...)                                        \
+#define GORO_GO_DO_(f_, types, fields, args_sz, call, ...)                                 \
 	__extension__({                                                                    \
-		GORO_GO_ARGS_(f_, fields, args_sz, __VA_ARGS__)                            \
+		GORO_GO_ARGS_(f_, types, fields, args_sz, __VA_ARGS__)                     \
 		__attribute__((__noinline__)) void *goro_unpack_(void *goro_p_)            \
 		{                                                                          \
 			if (!goro_p_)                                                      \

@@ -179,7 +179,7 @@ static void types(void)
 	EXPECT_RUNS(13);
 	memset(l.text, 'x', sizeof(l.text) - 1);
 	go(t_point, p, &q);
-	go(t_point, ((struct point){3, 0.5}), &q);
+	go(t_point, ((struct point){q.x - 1, 0.5}), &q);
 	go(t_large, -1, l, 1);
 	go(t_union, e, GREEN);
 	go(t_float, 0.25f, 1e300, 1.25L);
