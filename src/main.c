@@ -1,6 +1,6 @@
 /*
- * main.c - main() for programs that write goro_main(); a member of the archive of its own, so that a
- * program with its own main() never pulls it in.
+ * main.c - main() for programs that write goro_main(); a member of the archive of its own, so that
+ * a program with its own main() never pulls it in.
  *
  *   libc -> [main] -> goro_run -> goro_main -> exit
  *

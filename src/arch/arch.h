@@ -1,13 +1,17 @@
 /*
- * arch.h - what an instruction set must offer. One implementation a folder file: ctx_amd64, ctx_arm64.
+ * arch.h - what an instruction set must offer. One implementation a folder file:
+ * ctx_amd64, ctx_arm64.
  *
- * A context at rest is one pointer: the stack pointer below which its registers were pushed. The layout
- * of the pushed frame stands in ctx_<isa>.h and is shared by the assembly, the unwinder and gdb.
+ * A context at rest is one pointer: the stack pointer below which its registers were pushed.
+ * The layout of the pushed frame stands in ctx_<isa>.h and is shared by the assembly, the
+ * unwinder and gdb.
  *
- * AR1  A saved frame holds every register that the ABI lets a callee expect back, and the control words
- *      of the floating-point units. Nothing else survives a switch: the compiler knows that of a call.
- * AR2  Calls and returns stay paired, so that the processor's return predictor stays right: that is why
- *      the switch calls a function that returns the next context, and there is no bare "jump to".
+ * AR1  A saved frame holds every register that the ABI lets a callee expect back, and the
+ *      control words of the floating-point units. Nothing else survives a switch: the compiler
+ *      knows that of a call.
+ * AR2  Calls and returns stay paired, so that the processor's return predictor stays right:
+ *      that is why the switch calls a function that returns the next context, and there is no
+ *      bare "jump to".
  */
 #ifndef ARCH_ARCH_H
 #define ARCH_ARCH_H
@@ -25,8 +29,8 @@
 #endif
 
 /*
- * Save the caller's registers on its stack and their place in *save_sp; go on on the stack below `stack`
- * (NULL: stay on this one), where fn(arg) is called; resume the context that fn returns.
+ * Save the caller's registers on its stack and their place in *save_sp; go on on the stack below
+ * `stack` (NULL: stay on this one), where fn(arg) is called; resume the context that fn returns.
  * Returns when somebody resumes *save_sp.
  */
 void ctx_switch(void **save_sp, void *stack, void *(*fn)(void *), void *arg);
@@ -41,9 +45,13 @@ struct ctx_leaving {
 	void *arg;
 };
 _Static_assert(offsetof(struct ctx_leaving, fn) == CTX_LEAVING_FN &&
-	       offsetof(struct ctx_leaving, arg) == CTX_LEAVING_ARG, "the assembly knows the layout");
+	       offsetof(struct ctx_leaving, arg) == CTX_LEAVING_ARG,
+	       "the assembly knows the layout");
 
-/* Lay a first frame below `top` (16-byte aligned): resumed, it calls entry(arg), then leaves as that says. */
+/*
+ * Lay a first frame below `top` (16-byte aligned): resumed, it calls entry(arg), then
+ * leaves as that says.
+ */
 void *ctx_make(void *top, struct ctx_leaving *(*entry)(void *), void *arg);
 
 /* The bytes that ctx_make needs below `top`. */

@@ -99,19 +99,19 @@ ctx_leave:
 	.size	ctx_leave, . - ctx_leave
 
 /*
- * The first instruction of every goroutine: r12 = entry, r13 = its argument, laid down by ctx_make. When
- * entry returns, rax tells what to run on g0 (struct ctx_leaving), as in ctx_leave.
+ * The first instruction of every goroutine: r12 = entry, r13 = its argument, laid down by ctx_make.
+ * When entry returns, rax tells what to run on g0 (struct ctx_leaving), as in ctx_leave.
  * The end marker: nobody called this frame.
  *
- * The first call stands in for the one whose return has brought us here (AR2): without it, all returns of the
- * next context would be predicted one frame off, about 20 ns in all.
+ * The first call stands in for the one whose return has brought us here (AR2): without it, all
+ * returns of the next context would be predicted one frame off, about 20 ns in all.
  */
 	.type	ctx_start, @function
 	.p2align 4
 	.cfi_startproc
 	.cfi_undefined rip
 	.cfi_undefined rbp
-	nop	/* an unwinder looks up the return address minus one: keep that inside this procedure */
+	nop	/* an unwinder looks up the return address minus one: keep that inside */
 ctx_start:
 	callq	1f
 	ud2
@@ -129,8 +129,8 @@ ctx_start:
 /*
  * void *ctx_make(void *top, struct ctx_leaving *(*entry)(void *), void *arg)
  *                rdi        rsi                    rdx
- * At ctx_start, rsp is `top`: aligned to 16, as before a call. The control words are those that a program starts
- * with, not those of whoever ran on this thread last.
+ * At ctx_start, rsp is `top`: aligned to 16, as before a call. The control words are those that a
+ * program starts with, not those of whoever ran on this thread last.
  */
 	.globl	ctx_make
 	.hidden	ctx_make

@@ -1,9 +1,11 @@
 /*
- * ctx_amd64.h - the frame that a context at rest has pushed, as offsets from its saved stack pointer.
+ * ctx_amd64.h - the frame that a context at rest has pushed, as offsets from its saved
+ * stack pointer.
  *
- * The System V ABI lets a callee expect back rbx, rbp, r12 to r15, the control bits of MXCSR and the x87
- * control word. Not saved: the caller-saved registers and vectors (dead at a call), the segment bases
- * (they belong to the thread), the status bits of MXCSR come along with its control bits.
+ * The System V ABI lets a callee expect back rbx, rbp, r12 to r15, the control bits of MXCSR
+ * and the x87 control word. Not saved: the caller-saved registers and vectors (dead at a
+ * call), the segment bases (they belong to the thread), the status bits of MXCSR come along
+ * with its control bits.
  */
 #ifndef ARCH_CTX_AMD64_H
 #define ARCH_CTX_AMD64_H

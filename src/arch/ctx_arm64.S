@@ -107,16 +107,16 @@ ctx_leave:
 	.size	ctx_leave, . - ctx_leave
 
 /*
- * The first instruction of every goroutine: x19 = entry, x20 = its argument, laid down by ctx_make. When
- * entry returns, x0 tells what to run on g0 (struct ctx_leaving), as in ctx_leave.
- * The end marker: nobody called this frame. The first call stands in for the one whose return has brought us
- * here (AR2), for the processor's return predictor.
+ * The first instruction of every goroutine: x19 = entry, x20 = its argument, laid down by ctx_make.
+ * When entry returns, x0 tells what to run on g0 (struct ctx_leaving), as in ctx_leave.
+ * The end marker: nobody called this frame. The first call stands in for the one whose return has
+ * brought us here (AR2), for the processor's return predictor.
  */
 	.type	ctx_start, %function
 	.p2align 4
 	.cfi_startproc
 	.cfi_undefined x30
-	nop	/* an unwinder looks up the return address minus one: keep that inside this procedure */
+	nop	/* an unwinder looks up the return address minus one: keep that inside */
 ctx_start:
 	bl	1f
 1:	mov	x0, x20
@@ -153,7 +153,7 @@ ctx_make:
 	stp	xzr, xzr, [x0, #CTX_D10]
 	stp	xzr, xzr, [x0, #CTX_D12]
 	stp	xzr, xzr, [x0, #CTX_D14]
-	str	xzr, [x0, #CTX_FPCR]	/* as a program starts with, not as the thread's last user left it */
+	str	xzr, [x0, #CTX_FPCR]	/* as a program starts with, not as the last user left it */
 	ret
 	.cfi_endproc
 	.size	ctx_make, . - ctx_make

@@ -1,8 +1,10 @@
 /*
- * ctx_arm64.h - the frame that a context at rest has pushed, as offsets from its saved stack pointer.
+ * ctx_arm64.h - the frame that a context at rest has pushed, as offsets from its saved
+ * stack pointer.
  *
- * AAPCS64 lets a callee expect back x19 to x28, the frame pointer, the low halves of v8 to v15, and the
- * control bits of FPCR. Not saved: everything else is dead at a call; TPIDR belongs to the thread.
+ * AAPCS64 lets a callee expect back x19 to x28, the frame pointer, the low halves of v8 to
+ * v15, and the control bits of FPCR. Not saved: everything else is dead at a call; TPIDR
+ * belongs to the thread.
  */
 #ifndef ARCH_CTX_ARM64_H
 #define ARCH_CTX_ARM64_H

@@ -1,19 +1,22 @@
 /*
  * atomic.h - the only door to atomic operations; the memory order is in the name.
  *
- *   every floor -> [load_acq, store_rel, cas_acq, ...] -> C11 atomics, or the explorer of tests/model
+ *   every floor -> [load_acq, store_rel, cas_acq, ...] -> C11 atomics, or tests/model's explorer
  *
  * AT1  No other file includes <stdatomic.h> or uses an __atomic builtin.
- * AT2  Every acquire and every release names, in a comment on its line, a label that stands at both ends.
+ * AT2  Every acquire and every release names, in a comment on its line, a label that
+ *      stands at both ends.
  * AT3  A relaxed access of a shared field says on its line why it may be relaxed.
  *
- * The asymmetric pair: fence_light() stands on the hot side and costs a compiler barrier, fence_heavy()
- * stands on the rare side and makes every other thread of the process pass a full fence (membarrier).
- * Where the kernel has no membarrier, both are full fences. Between a light and a heavy fence holds what
- * holds between two seq_cst fences: of two sides that each store and then load what the other stored, at
- * least one sees the other's store. We do not use a seq_cst fence on the hot side: it costs 5 ns.
+ * The asymmetric pair: fence_light() stands on the hot side and costs a compiler barrier,
+ * fence_heavy() stands on the rare side and makes every other thread of the process pass a full
+ * fence (membarrier). Where the kernel has no membarrier, both are full fences. Between a light and
+ * a heavy fence holds what holds between two seq_cst fences: of two sides that each store and then
+ * load what the other stored, at least one sees the other's store. We do not use a seq_cst fence on
+ * the hot side: it costs 5 ns.
  *
- * With GORO_MODEL all of it is a scheduling point of the interleaving explorer (tests/model/explore.h).
+ * With GORO_MODEL all of it is a scheduling point of the interleaving explorer
+ * (tests/model/explore.h).
  */
 #ifndef BASE_ATOMIC_H
 #define BASE_ATOMIC_H
@@ -59,7 +62,6 @@
 #define add_acq_rel(p, v) EXPLORE_RMW(EXPLORE_ADD, p, v, EXPLORE_ACQ_REL)
 #define cas_rlx(p, expected, desired) EXPLORE_CAS(p, expected, desired, EXPLORE_RLX)
 #define cas_acq(p, expected, desired) EXPLORE_CAS(p, expected, desired, EXPLORE_ACQ)
-#define cas_rel(p, expected, desired) EXPLORE_CAS(p, expected, desired, EXPLORE_REL)
 #define cas_acq_rel(p, expected, desired) EXPLORE_CAS(p, expected, desired, EXPLORE_ACQ_REL)
 #define fence_seq_cst() explore_fence()
 #define fence_light() explore_fence_light()
@@ -84,12 +86,15 @@
 #define add_rlx(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
 #define add_rel(p, v) atomic_fetch_add_explicit((p), (v), memory_order_release)
 #define add_acq_rel(p, v) atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
-/* Each is strong, returns whether it swapped, and writes what it found to *expected when it did not. */
-#define ATOMIC_CAS(p, expected, desired, order)                                                   \
-	atomic_compare_exchange_strong_explicit((p), (expected), (desired), order, memory_order_relaxed)
+/*
+ * Each is strong, returns whether it swapped, and writes what it found to *expected
+ * when it did not.
+ */
+#define ATOMIC_CAS(p, expected, desired, order)                                            \
+	atomic_compare_exchange_strong_explicit((p), (expected), (desired), order,         \
+						memory_order_relaxed)
 #define cas_rlx(p, expected, desired) ATOMIC_CAS(p, expected, desired, memory_order_relaxed)
 #define cas_acq(p, expected, desired) ATOMIC_CAS(p, expected, desired, memory_order_acquire)
-#define cas_rel(p, expected, desired) ATOMIC_CAS(p, expected, desired, memory_order_release)
 #define cas_acq_rel(p, expected, desired) ATOMIC_CAS(p, expected, desired, memory_order_acq_rel)
 #define fence_seq_cst() atomic_thread_fence(memory_order_seq_cst)
 

@@ -5,7 +5,8 @@
  *   GORO_ASSERT(c)  debug builds: pre-conditions, post-conditions, numbered invariants
  *   GORO_AUDIT(x)   debug builds: a walk over a whole structure, x_audit(), now and then
  *
- * They are for our own mistakes. The program's mistakes are panics, the world's failures are return values.
+ * They are for our own mistakes. The program's mistakes are panics, the world's failures are
+ * return values.
  */
 #ifndef BASE_CHECK_H
 #define BASE_CHECK_H
@@ -15,7 +16,8 @@
 #define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
 #define array_length(a) (sizeof(a) / sizeof((a)[0]))
 
-__attribute__((__noreturn__, __cold__, __noinline__)) void check_failed(const char *what, const char *file, int line);
+__attribute__((__noreturn__, __cold__, __noinline__)) void check_failed(const char *what,
+								       const char *file, int line);
 
 #define GORO_CHECK(c) ((void)(likely(c) || (check_failed(#c, __FILE__, __LINE__), 0)))
 

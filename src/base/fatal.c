@@ -33,7 +33,8 @@ static void sink_char(struct sink *s, char c)
 	}
 }
 
-static void sink_number(struct sink *s, uint64_t value, bool is_negative, unsigned base, int width, char pad)
+static void sink_number(struct sink *s, uint64_t value, bool is_negative, unsigned base, int width,
+			char pad)
 {
 	char digits[24];
 	int n = 0;
@@ -102,13 +103,15 @@ size_t format_v(char *buffer, size_t size, const char *fmt, va_list args)
 		}
 		case 'u':
 		case 'x': {
-			uint64_t v = spec.longs ? va_arg(args, unsigned long) : va_arg(args, unsigned);
+			uint64_t v = spec.longs ? va_arg(args, unsigned long)
+						: va_arg(args, unsigned);
 			sink_number(&s, v, false, spec.verb == 'x' ? 16 : 10, spec.width, spec.pad);
 			break;
 		}
 		case 'p':
 			sink_string(&s, "0x", -1);
-			sink_number(&s, (uintptr_t)va_arg(args, void *), false, 16, spec.width, '0');
+			sink_number(&s, (uintptr_t)va_arg(args, void *), false, 16, spec.width,
+				    '0');
 			break;
 		case 's':
 			sink_string(&s, va_arg(args, const char *), spec.precision);

@@ -1,7 +1,8 @@
 /*
  * fatal.h - the end of the process, with a message; and formatted output without stdio.
  *
- * print_to() and friends use no lock and no heap: they work in a signal handler and after any damage.
+ * print_to() and friends use no lock and no heap: they work in a signal handler and
+ * after any damage.
  */
 #ifndef BASE_FATAL_H
 #define BASE_FATAL_H
@@ -25,7 +26,8 @@ void fatal_set_report(void (*report)(void));
 
 /* Understands %d %u %ld %lu %lld %llu %zu %x %lx %llx %p %s %c %% and a width with 0. */
 size_t format_v(char *buffer, size_t size, const char *fmt, va_list args);
-size_t format_to(char *buffer, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+size_t format_to(char *buffer, size_t size, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 /* At most 1024 bytes a call. */
 void print_to(int fd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

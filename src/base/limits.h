@@ -1,7 +1,8 @@
 /*
  * limits.h - every tunable number of the runtime, once.
  *
- * The explorer shrinks some of them (GORO_MODEL), so that a ring wraps and overflows within a few steps.
+ * The explorer shrinks some of them (GORO_MODEL), so that a ring wraps and overflows
+ * within a few steps.
  */
 #ifndef BASE_LIMITS_H
 #define BASE_LIMITS_H
@@ -13,7 +14,7 @@
 #else
 #define RUNQ_CAP 256u              /* Gs in a P's ring; a power of two */
 #endif
-#define GLOBQ_TICK 61u             /* after so many slices from its ring a P looks at the global queue first */
+#define GLOBQ_TICK 61u             /* slices from its ring until a P looks at globq first */
 #define STEAL_ROUNDS 4             /* passes over all Ps before an M gives up */
 #define MAXPROCS_LIMIT 1024        /* Ps at most; GORO_MAXPROCS beyond it is cut to it */
 #define MAXTHREADS_DEFAULT 10000   /* Ms at most, until goro_maxthreads says otherwise */
@@ -24,7 +25,7 @@
 #define NAME_MAX_BYTES 32u         /* a goroutine's name, with its end */
 
 #define STACK_SIZE_DEFAULT (256u << 10) /* usable bytes of a pooled stack */
-#define STACK_GUARD_SIZE (128u << 10)   /* below it; larger than any frame that we promise to catch */
+#define STACK_GUARD_SIZE (128u << 10)   /* below it; larger than any frame we promise to catch */
 #define STACK_SIZE_MIN (4u << 10)
 #define STACK_SIZE_MAX (1u << 30)
 

@@ -1,6 +1,6 @@
 /*
- * rand.h - a small fast generator for choices that need no secrecy: victims, poll orders, test noise.
- * xorshift64*; one state per owner, never shared. Source: Marsaglia 2003, Vigna 2016.
+ * rand.h - a small fast generator for choices that need no secrecy: victims, poll orders, test
+ * noise. xorshift64*; one state per owner, never shared. Source: Marsaglia 2003, Vigna 2016.
  */
 #ifndef BASE_RAND_H
 #define BASE_RAND_H

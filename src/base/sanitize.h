@@ -1,9 +1,10 @@
 /*
  * sanitize.h - telling ThreadSanitizer and AddressSanitizer about stacks that change.
  *
- * The hooks are weak: a program that is linked with a sanitizer brings them, any other leaves them NULL, so
- * that one release library serves both. They must be called from functions that the sanitizer does not
- * instrument (SANITIZE_NOTHING), since its entry and exit records belong to the stack being left.
+ * The hooks are weak: a program that is linked with a sanitizer brings them, any other leaves them
+ * NULL, so that one release library serves both. They must be called from functions that the
+ * sanitizer does not instrument (SANITIZE_NOTHING), since its entry and exit records belong to the
+ * stack being left.
  */
 #ifndef BASE_SANITIZE_H
 #define BASE_SANITIZE_H
@@ -29,9 +30,10 @@ SANITIZE_HOOK void __sanitizer_finish_switch_fiber(void *save, const void **bott
 SANITIZE_HOOK void __asan_unpoison_memory_region(const volatile void *addr, size_t size);
 
 /*
- * Does a switch order the goroutine before the scheduler on the same thread? When the library itself is
- * instrumented it must, or the M's own fields look like races. Otherwise it must not: two goroutines
- * that happen to run one after the other on a thread are not ordered by that, and their races are to be found.
+ * Does a switch order the goroutine before the scheduler on the same thread? When the library
+ * itself is instrumented it must, or the M's own fields look like races. Otherwise it must not: two
+ * goroutines that happen to run one after the other on a thread are not ordered by that, and their
+ * races are to be found.
  */
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)

@@ -8,7 +8,8 @@
  * VG1  A range is a known stack from before its first use until its address space is given back.
  * VG2  What an earlier user of a stack left below its stack pointer is free for the next one.
  *
- * Built without Valgrind's headers the library works all the same, but memcheck reports what is not so.
+ * Built without Valgrind's headers the library works all the same, but memcheck reports
+ * what is not so.
  */
 #ifndef BASE_VALGRIND_H
 #define BASE_VALGRIND_H

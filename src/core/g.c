@@ -3,10 +3,11 @@
  *
  *   spawn, execute, park, ready, exit -> [g_transition] -> reports, gdb
  *
- * GI1 (g.h): every change of state is an edge of G_EDGES; debug builds end the process at any other.
+ * GI1 (g.h): every change of state is an edge of G_EDGES; debug builds end the
+ *     process at any other.
  *
- * Locking: none; whoever holds the G changes it. Order: label G-STATE. Go: casgstatus in runtime/proc.go; ours
- * is a plain store, since no garbage collector competes for the state.
+ * Locking: none; whoever holds the G changes it. Order: label G-STATE. Go: casgstatus in
+ * runtime/proc.go; ours is a plain store, since no garbage collector competes for the state.
  */
 
 #include "base/fatal.h"
@@ -41,6 +42,7 @@ bool g_edge_is_legal(enum g_state from, enum g_state to)
 
 noreturn void g_transition_failed(const struct g *gp, enum g_state from, enum g_state to)
 {
-	fatal("goro: goroutine %lu: illegal change of state %s -> %s (it is %s)", (unsigned long)gp->id,
-	      g_state_name(from), g_state_name(to), g_state_name((enum g_state)load_rlx(&gp->state))); /* relaxed: a report */
+	fatal("goro: goroutine %lu: illegal change of state %s -> %s (it is %s)",
+	      (unsigned long)gp->id, g_state_name(from), g_state_name(to),
+	      g_state_name((enum g_state)load_rlx(&gp->state))); /* relaxed: a report */
 }

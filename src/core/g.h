@@ -2,11 +2,13 @@
  * g.h - a goroutine.
  *
  * GI1  state is written by g_transition() alone; every change is an edge of G_EDGES.
- * GI2  A G that has not run yet has no stack (stack.lo == 0) and its arguments lie in the G; at its first
- *      run it gets a stack and the arguments move onto it.
- * GI3  Exactly one place holds a RUNNABLE G (a ring, a next slot, the global queue, or somebody's hands),
- *      exactly one M a RUNNING one, and exactly one waker may call ready() on a WAITING one.
- * GI4  sizeof(struct g) <= 240, so that a million of them stay below 256 bytes each with all overhead.
+ * GI2  A G that has not run yet has no stack (stack.lo == 0) and its arguments lie in the G; at its
+ *      first run it gets a stack and the arguments move onto it.
+ * GI3  Exactly one place holds a RUNNABLE G (a ring, a next slot, the global queue, or
+ *      somebody's hands), exactly one M a RUNNING one, and exactly one waker may call ready() on
+ *      a WAITING one.
+ * GI4  sizeof(struct g) <= 240, so that a million of them stay below 256 bytes each
+ *      with all overhead.
  */
 #ifndef CORE_G_H
 #define CORE_G_H
@@ -27,7 +29,12 @@
  * WAITING   in no queue of the scheduler; what it waits for holds it (wait queue, timer, lock)
  * DEAD      in a free list; no stack
  */
-#define G_STATES(X) X(IDLE, "idle") X(RUNNABLE, "runnable") X(RUNNING, "running") X(WAITING, "waiting") X(DEAD, "dead")
+#define G_STATES(X)                             \
+	X(IDLE, "idle")                         \
+	X(RUNNABLE, "runnable")                 \
+	X(RUNNING, "running")                   \
+	X(WAITING, "waiting")                   \
+	X(DEAD, "dead")
 
 /* from, to, by */
 #define G_EDGES(X)                              \
@@ -85,7 +92,7 @@ struct g {
 	uint64_t id;                  /* set by spawn */
 	uint64_t parent_id;           /* who said go */
 	int64_t wait_since;           /* when it began to wait, to within a few ms */
-	struct waiter *waiter;        /* while WAITING on an object: its record, to take it off there */
+	struct waiter *waiter;        /* while WAITING on an object: its record there */
 	struct m *locked_m;           /* goro_lock_thread: runs on this M only */
 	char *name;                   /* NAME_MAX_BYTES on the heap, or NULL */
 	const struct goro_site_ *site; /* where `go` stands in the program, or NULL: */
@@ -98,7 +105,7 @@ struct g {
 	uint32_t args_size;           /* bytes of arguments, or ARGS_ARE_POINTER */
 	union {
 		/* Before the first run. */
-		void *arg;                             /* args_size == ARGS_ARE_POINTER: goro_spawn */
+		void *arg;                             /* ARGS_ARE_POINTER: goro_spawn */
 		void *heap;                            /* args_size > G_INLINE_ARGS */
 		unsigned char bytes[G_INLINE_ARGS] __attribute__((aligned(8)));
 		/* From then on; this G. */
@@ -125,7 +132,10 @@ static inline enum g_state g_state(struct g *gp)
 	return (enum g_state)load_acq(&gp->state); /* G-STATE: what the G wrote before it changed */
 }
 
-/* Only whoever holds the G calls this, so a plain store does; the edges are checked in debug builds. */
+/*
+ * Only whoever holds the G calls this, so a plain store does; the edges are checked
+ * in debug builds.
+ */
 static inline void g_transition(struct g *gp, enum g_state from, enum g_state to)
 {
 #ifdef GORO_DEBUG

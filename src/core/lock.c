@@ -6,10 +6,12 @@
  * LK1 to LK3 stand in lock.h. The pair LOCK-SLEEP, told for both sides:
  *   sleeper:   count up; heavy fence; try the word; if held, futex wait while it is 1
  *   releaser:  word = 0; light fence; read the count; if not 0, futex wake one
- * Either the releaser sees the count and wakes, or the sleeper's try sees the 0. A woken sleeper that finds
- * the word taken again sleeps again, still counted, so the new holder's release wakes one.
+ * Either the releaser sees the count and wakes, or the sleeper's try sees the 0. A woken
+ * sleeper that finds the word taken again sleeps again, still counted, so the new holder's
+ * release wakes one.
  *
- * Locking: this is it. Orders: LOCK-HOLD, LOCK-SLEEP. Go: runtime/lock_futex.go; ours releases by a store.
+ * Locking: this is it. Orders: LOCK-HOLD, LOCK-SLEEP. Go: runtime/lock_futex.go; ours
+ * releases by a store.
  */
 #include "core/lock.h"
 
@@ -51,7 +53,10 @@ void lock_acquire_slow(struct lock *l)
 	for (int i = 0; i < LOCK_SPINS; i++) {
 		if (lock_try(l))
 			return;
-		/* Ever longer: two that look all the time pass the line to and fro at each operation. */
+		/*
+		 * Ever longer: two that look all the time pass the line to and fro at
+		 * each operation.
+		 */
 		for (int pause = 0; pause < 1 << (i < LOCK_BREAK_MAX ? i : LOCK_BREAK_MAX); pause++)
 			cpu_relax();
 	}
@@ -83,7 +88,8 @@ void lock_note_acquire(struct lock *l)
 	if (!mp)
 		return;
 	uint32_t *held = m_held_ranks(mp);
-	bool may_repeat = l->rank == LOCK_CHAN || l->rank == LOCK_TIMERS; /* by address; one by one */
+	/* by address; one by one */
+	bool may_repeat = l->rank == LOCK_CHAN || l->rank == LOCK_TIMERS;
 	uint32_t above = *held >> (l->rank + (may_repeat ? 1 : 0));
 	if (above)
 		fatal("goro: lock rank: taking rank %u while holding ranks %x", l->rank, *held);

@@ -1,16 +1,17 @@
 /*
  * lock.h - short locks between threads: spin, then sleep; released by a plain store.
  *
- * LK1  word is 1 while held, else 0. Nobody touches the lock's memory after the store that released it:
- *      the object around a lock may be freed by whoever takes it next.
- * LK2  A thread that sleeps has counted itself in lock_sleepers[] and passed a heavy fence before it looked
- *      at the word again; a releaser looks at that counter after its store and a light fence. One of the two
- *      sees the other (LOCK-SLEEP), so no sleeper is left behind.
+ * LK1  word is 1 while held, else 0. Nobody touches the lock's memory after the store that released
+ *      it: the object around a lock may be freed by whoever takes it next.
+ * LK2  A thread that sleeps has counted itself in lock_sleepers[] and passed a heavy fence before
+ *      it looked at the word again; a releaser looks at that counter after its store and a light
+ *      fence. One of the two sees the other (LOCK-SLEEP), so no sleeper is left behind.
  * LK3  Locks are taken in rising rank (debug builds check it). Under a lock nobody parks, calls a
  *      function of the program, or allocates a stack.
  *
- * Why not a word with three values (Go's lock_futex, glibc): its release is a second read-modify-write,
- * 5 ns, which is a third of what an uncontended send costs. Why not a waiter count in the lock: LK1.
+ * Why not a word with three values (Go's lock_futex, glibc): its release is a second
+ * read-modify-write, 5 ns, which is a third of what an uncontended send costs. Why not a waiter
+ * count in the lock: LK1.
  */
 #ifndef CORE_LOCK_H
 #define CORE_LOCK_H

@@ -1,10 +1,10 @@
 /*
  * m.h - an M: a thread that runs goroutines.
  *
- * MI1  An M runs its scheduler on g0, the thread's own stack, and goroutines on theirs. curg is the G on whose
- *      stack it is, or NULL on g0.
- * MI2  An M that runs a G or the scheduler holds a P; one without a P sleeps on its note, waits for the
- *      next timer, or is on its way to either.
+ * MI1  An M runs its scheduler on g0, the thread's own stack, and goroutines on theirs. curg is the
+ *      G on whose stack it is, or NULL on g0.
+ * MI2  An M that runs a G or the scheduler holds a P; one without a P sleeps on its note, waits for
+ *      the next timer, or is on its way to either.
  * MI3  locked_g and locked_m point at each other or at nothing.
  */
 #ifndef CORE_M_H
@@ -16,7 +16,7 @@
 #include "core/p.h"
 
 struct m {
-	void *g0_sp;                      /* set once: where the thread's way out was saved; g0 works below it */
+	void *g0_sp;                      /* set once: the thread's way out; g0 works below it */
 	struct g *curg;                   /* this thread */
 	atomic_of(struct p *) p;          /* this thread; reports read it */
 	struct p *next_p;                 /* whoever wakes it, before the wake */

@@ -18,10 +18,12 @@ struct note {
 
 static inline void note_clear(struct note *n)
 {
-	store_rlx(&n->word, 0); /* relaxed: whoever wakes us learns of the round through another lock */
+	store_rlx(&n->word, 0); /* relaxed: who wakes us learns of the round through a lock */
 }
 
-/* The first half of note_wake; true: os_futex_wake(&n->word, 1) must follow, which reads no memory. */
+/*
+ * The first half of note_wake; true: os_futex_wake(&n->word, 1) must follow, which reads no memory.
+ */
 static inline bool note_post(struct note *n)
 {
 	return xchg_rel(&n->word, 1) == 0 && /* NOTE-WAKE: what we did before waking */

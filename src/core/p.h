@@ -1,10 +1,11 @@
 /*
  * p.h - a P: the right to run goroutines, and what goes with it.
  *
- * PI1  A P is owned by one M, or on its way to one (state RUNNING), lies in the idle list (IDLE), is held by whoever stops the world
- *      (STOPPED), or is beyond goro_maxprocs (DEAD).
+ * PI1  A P is owned by one M, or on its way to one (state RUNNING), lies in the idle list (IDLE),
+ *      is held by whoever stops the world (STOPPED), or is beyond goro_maxprocs (DEAD).
  * PI2  Fields marked "owner" are touched by the M that runs the P, or by whoever holds it by PI1.
- * PI3  Nothing in it needs a lock while its owner runs, but for the timers: others stop and reset those.
+ * PI3  Nothing in it needs a lock while its owner runs, but for the timers: others stop
+ *      and reset those.
  */
 #ifndef CORE_P_H
 #define CORE_P_H
@@ -61,11 +62,11 @@ struct p {
 	atomic_of(uint32_t) state;        /* enum p_state; sched.lock, or the owner */
 	struct m *m;                      /* its owner while RUNNING */
 	struct p *idle_link;              /* sched.lock */
-	atomic_of(uint32_t) preempt;      /* sysmon and world.c ask, the owner answers; PREEMPT-ASK */
+	atomic_of(uint32_t) preempt;      /* others ask, the owner answers; PREEMPT-ASK */
 	atomic_of(uint32_t) sched_tick;   /* owner; one more for each slice; sysmon reads it */
 	atomic_of(uint32_t) sched_calls;  /* owner; one more for each G run, inherited slices too */
-	uint32_t ticks_without_globq;     /* owner; slices since it last took from the global queue */
-	uint32_t yield_heat;              /* owner; how many more yields look for others thoroughly */
+	uint32_t ticks_without_globq;     /* owner; slices since it last took from globq */
+	uint32_t yield_heat;              /* owner; so many more yields look thoroughly */
 	uint32_t spills;                  /* owner; halves of the ring given away in this slice */
 	uint64_t next_id, last_id;        /* owner; a batch of goroutine numbers */
 	uint64_t rand;                    /* owner */

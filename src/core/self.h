@@ -1,8 +1,9 @@
 /*
  * self.h - which M am I? The only thread-local of the library.
  *
- * SE1  It holds a pointer and is read by value. Its address is never taken, since a goroutine may go on in
- *      another thread after any call that parks, and compilers keep such addresses in registers.
+ * SE1  It holds a pointer and is read by value. Its address is never taken, since a goroutine
+ *      may go on in another thread after any call that parks, and compilers keep such
+ *      addresses in registers.
  */
 #ifndef CORE_SELF_H
 #define CORE_SELF_H

@@ -2,21 +2,22 @@
  * stack.c - goroutine stacks: reserved address space, committed page by page, pooled, guarded.
  *
  *   first run of a G -> [stack_take] <- P's cache <- pool: warm slots, then cold ones
- *   exit of a G      -> [stack_give] -> P's cache -> pool: warm -> [scavenge] -> cold -> page tables given back
+ *   exit of a G      -> [stack_give] -> P's cache -> pool: warm
+ *                    -> [scavenge] -> cold -> page tables given back
  *
  * ST1 to ST4 stand in stack.h.
  *
- * A slot lies in its arena as [guard | usable]; CHUNK_SLOTS of them make a chunk, whose cold slots are bits of a
- * word. A slot that was never used is cold and bare (not guarded yet); so is every slot of a chunk that has been
- * cold as a whole: its mapping is made anew, since only that frees its page tables (750 bytes a slot, for ever,
- * otherwise: measured with a million).
+ * A slot lies in its arena as [guard | usable]; CHUNK_SLOTS of them make a chunk, whose cold slots
+ * are bits of a word. A slot that was never used is cold and bare (not guarded yet); so is every
+ * slot of a chunk that has been cold as a whole: its mapping is made anew, since only that frees
+ * its page tables (750 bytes a slot, for ever, otherwise: measured with a million).
  *
- * Stacks that all began at the same offset in a page would fight for the same few sets of the caches, so each
- * begins up to 15 lines lower. We do not keep free stacks in a list through their own memory, because a cold
- * slot must hold none.
+ * Stacks that all began at the same offset in a page would fight for the same few sets of the
+ * caches, so each begins up to 15 lines lower. We do not keep free stacks in a list through their
+ * own memory, because a cold slot must hold none.
  *
- * Locking: stack_pool.lock (rank STACK) for the pool; a cache has one owner. Go: stackalloc, stackfree
- * and stackpool in runtime/stack.go; ours has one size class, since a stack never grows.
+ * Locking: stack_pool.lock (rank STACK) for the pool; a cache has one owner. Go: stackalloc,
+ * stackfree and stackpool in runtime/stack.go; ours has one size class, since a stack never grows.
  */
 #include "core/stack.h"
 
@@ -39,7 +40,10 @@
 #define COLORS 16u
 #define ARENAS_MAX 64u /* each is at least as large as all before it: 2^64 slots */
 
-/* In the lowest bit of a slot's address while it is in a cache or warm: the kernel could not guard it. */
+/*
+ * In the lowest bit of a slot's address while it is in a cache or warm: the kernel
+ * could not guard it.
+ */
 #define SLOT_CANARY ((uintptr_t)1)
 
 struct chunk {
@@ -62,7 +66,7 @@ static struct {
 	uintptr_t *warm;                /* lock: room for every slot */
 	size_t n_warm, warm_capacity;   /* lock */
 	size_t warm_low;                /* lock: the least n_warm since the last scavenge */
-	size_t reserved, promised;      /* lock: slots in all arenas; slots that Gs and Ps count on (ST1) */
+	size_t reserved, promised;      /* lock: slots that exist; that are counted on (ST1) */
 	bool is_watched;                /* set once, before the first slot: Valgrind runs us */
 } stack_pool = {.lock = LOCK_INIT(LOCK_STACK)};
 
@@ -102,7 +106,8 @@ static bool arena_reserve(size_t slots)
 {
 	size_t n = (slots + CHUNK_SLOTS - 1) / CHUNK_SLOTS;
 
-	if (stack_pool.n_arenas == ARENAS_MAX || !warm_reserve(stack_pool.reserved + n * CHUNK_SLOTS))
+	if (stack_pool.n_arenas == ARENAS_MAX ||
+	    !warm_reserve(stack_pool.reserved + n * CHUNK_SLOTS))
 		return false;
 	struct chunk *chunks = os_mem_reserve(page_round(n * sizeof(*chunks)));
 	char *at = chunks ? os_mem_reserve(n * CHUNK_SIZE) : NULL;
@@ -111,14 +116,19 @@ static bool arena_reserve(size_t slots)
 			os_mem_release(chunks, page_round(n * sizeof(*chunks)));
 		return false;
 	}
-	/* One stack for all its slots will do: from one slot to another the way leads over an M's g0. */
+	/*
+	 * One stack for all its slots will do: from one slot to another the way leads
+	 * over an M's g0.
+	 */
 	(void)valgrind_stack_add((uintptr_t)at, (uintptr_t)at + n * CHUNK_SIZE);
 	stack_pool.is_watched = valgrind_is_here();
 	stack_pool.arena[stack_pool.n_arenas++] =
 		(struct arena){(uintptr_t)at, (uintptr_t)at + n * CHUNK_SIZE, chunks};
 	/* Backwards, so that the lowest chunk is taken first. */
 	for (size_t i = n; i-- > 0;) {
-		chunks[i] = (struct chunk){.at = (uintptr_t)at + i * CHUNK_SIZE, .cold = CHUNK_ALL, .bare = CHUNK_ALL};
+		chunks[i] = (struct chunk){.at = (uintptr_t)at + i * CHUNK_SIZE,
+					   .cold = CHUNK_ALL,
+					   .bare = CHUNK_ALL};
 		chunk_list(&chunks[i]);
 	}
 	stack_pool.reserved += n * CHUNK_SLOTS;
@@ -132,7 +142,10 @@ int stack_pool_grow(uint32_t count)
 	lock_acquire(&stack_pool.lock);
 	size_t wanted = stack_pool.promised + count;
 	if (wanted > stack_pool.reserved) {
-		/* Double what there is; when the address space is short, ask for no more than needed. */
+		/*
+		 * Double what there is; when the address space is short, ask for no
+		 * more than needed.
+		 */
 		size_t needed = wanted - stack_pool.reserved;
 		size_t ample = stack_pool.reserved > needed ? stack_pool.reserved : needed;
 		if (!arena_reserve(ample) && !arena_reserve(needed))
@@ -209,7 +222,9 @@ static void cache_refill(struct stack_cache *cache)
 
 	lock_acquire(&stack_pool.lock);
 	/* The last in is the first out: cold ones go below, warm ones on top. */
-	uint32_t n_cold = stack_pool.n_warm < STACK_CACHE_BATCH ? STACK_CACHE_BATCH - (uint32_t)stack_pool.n_warm : 0;
+	uint32_t n_cold = stack_pool.n_warm < STACK_CACHE_BATCH
+				  ? STACK_CACHE_BATCH - (uint32_t)stack_pool.n_warm
+				  : 0;
 	while (cache->count < n_cold && (slot = cold_take()))
 		cache->lo[cache->count++] = slot;
 	while (cache->count < STACK_CACHE_BATCH && stack_pool.n_warm)
@@ -260,7 +275,8 @@ uint32_t stack_pool_scavenge(bool everything)
 	for (;;) {
 		/* One at a time: the pool stays usable while the kernel works. */
 		lock_acquire(&stack_pool.lock);
-		bool is_done = stack_pool.n_warm == 0 || (!everything && turned >= stack_pool.warm_low);
+		bool is_done = stack_pool.n_warm == 0 ||
+			       (!everything && turned >= stack_pool.warm_low);
 		uintptr_t lo = is_done ? 0 : stack_pool.warm[--stack_pool.n_warm] & ~SLOT_CANARY;
 		if (is_done)
 			stack_pool.warm_low = stack_pool.n_warm;
@@ -283,7 +299,9 @@ uint32_t stack_pool_warm(void)
 	return warm;
 }
 
-/* Where Valgrind's number for a stack of its own lies: above the canary, where frames seldom come. */
+/*
+ * Where Valgrind's number for a stack of its own lies: above the canary, where frames seldom come.
+ */
 static uint32_t *watch_number(struct stack stack)
 {
 	return (uint32_t *)(stack.lo + sizeof(uint64_t));
@@ -308,7 +326,10 @@ int stack_map(size_t size, struct stack *stack, bool *has_canary)
 
 void stack_unmap(struct stack stack)
 {
-	/* A goroutine that a run's end cut short leaves its frames marked, and the addresses may be anybody's next. */
+	/*
+	 * A goroutine that a run's end cut short leaves its frames marked, and the addresses may be
+	 * anybody's next.
+	 */
 	if (__asan_unpoison_memory_region)
 		__asan_unpoison_memory_region((void *)stack.lo, stack.hi - stack.lo);
 	if (unlikely(valgrind_is_here())) {
@@ -316,7 +337,8 @@ void stack_unmap(struct stack stack)
 		valgrind_allow(stack.lo, stack.lo + 2 * sizeof(uint64_t));
 		valgrind_stack_remove(*watch_number(stack));
 	}
-	os_mem_release((void *)(stack.lo - STACK_GUARD_SIZE), stack.hi - stack.lo + STACK_GUARD_SIZE);
+	os_mem_release((void *)(stack.lo - STACK_GUARD_SIZE),
+		       stack.hi - stack.lo + STACK_GUARD_SIZE);
 }
 
 bool stack_canary_is_intact(struct stack stack)

@@ -1,11 +1,11 @@
 /*
  * stack.h - goroutine stacks: reserved address space, committed page by page, pooled, guarded.
  *
- * ST1  slots reserved >= Gs that exist + what the caches of all Ps can hold: a slab of Gs and a P each reserve
- *      theirs when they are made, so that a G's first run never finds the pool empty.
+ * ST1  slots reserved >= Gs that exist + what the caches of all Ps can hold: a slab of Gs and a P
+ *      each reserve theirs when they are made, so that a G's first run never finds the pool empty.
  * ST2  A slot is in exactly one place: the pool (warm or cold), a P's cache, or a G.
- * ST3  Below each slot lies a guard of STACK_GUARD_SIZE; where neither method of the kernel works, a
- *      canary in the lowest word of the stack stands in for it.
+ * ST3  Below each slot lies a guard of STACK_GUARD_SIZE; where neither method of the kernel works,
+ *      a canary in the lowest word of the stack stands in for it.
  * ST4  A cold slot holds no memory, and a chunk of cold slots no page tables.
  *
  * A stack never moves: C has pointers into it everywhere.

@@ -1,16 +1,17 @@
 /*
- * dump.c - what every goroutine is doing: goro_dump, and the report after a fatal error, a panic, SIGQUIT.
+ * dump.c - what every goroutine is doing: goro_dump, and the report after a fatal error, a
+ * panic, SIGQUIT.
  *
- *   goro_dump -> world_stop -> [dump_all] -> world_start        fatal, panic -> [report] -> _exit(2)
+ *   goro_dump -> world_stop -> [dump_all] -> world_start    fatal, panic -> [report] -> _exit(2)
  *   SIGQUIT -> sysmon -> [dump_and_exit]
  *
- * DU1  A goroutine's stack is read only while it is at rest (its registers lie on it), by itself, or by a signal
- *      handler on its own thread (capture).
- * DU2  A report must come out of a broken process: it waits for nobody longer than a few milliseconds, and takes
- *      no lock but that of the slabs.
+ * DU1  A goroutine's stack is read only while it is at rest (its registers lie on it), by itself,
+ *      or by a signal handler on its own thread (capture).
+ * DU2  A report must come out of a broken process: it waits for nobody longer than a few
+ *      milliseconds, and takes no lock but that of the slabs.
  *
- * The format is Go's: "goroutine 7 [chan receive, 2 minutes]:", the calls, "created by". A line after the header
- * tells the name and the exact wait.
+ * The format is Go's: "goroutine 7 [chan receive, 2 minutes]:", the calls, "created by". A line
+ * after the header tells the name and the exact wait.
  *
  * Locking: gfree's lock while the slabs are walked. Go: traceback.go, goroutineheader.
  */
@@ -46,7 +47,8 @@ static struct {
 	struct unwind_trace trace;
 } capture;
 
-static struct unwind_trace dump_trace; /* one dump at a time: the world is stopped, or the process ends */
+/* One dump at a time: the world is stopped, or the process ends. */
+static struct unwind_trace dump_trace;
 
 static struct unwind_bounds bounds_of(const struct g *gp)
 {
@@ -54,8 +56,8 @@ static struct unwind_bounds bounds_of(const struct g *gp)
 }
 
 /*
- * Looks at what its owner may be changing: a goroutine that did not stop in time, or an M on its way. Any answer is
- * good for a report, and nothing is followed from it, so no sanitizer has a say.
+ * Looks at what its owner may be changing: a goroutine that did not stop in time, or an M on its
+ * way. Any answer is good for a report, and nothing is followed from it, so no sanitizer has a say.
  */
 SANITIZE_NOTHING static const struct g *dump_curg(const struct m *mp)
 {
@@ -122,7 +124,8 @@ static void print_function(const struct symbol_frame *frame, void *arg)
 	const struct dump *d = arg;
 
 	if (!frame->is_inlined)
-		print_to(d->fd, "started with %s", frame->function ? frame->function : "an unnamed function");
+		print_to(d->fd, "started with %s",
+			 frame->function ? frame->function : "an unnamed function");
 }
 
 static void print_header(const struct dump *d, struct g *gp, enum g_state state)
@@ -131,7 +134,8 @@ static void print_header(const struct dump *d, struct g *gp, enum g_state state)
 	bool is_waiting = state == G_WAITING;
 
 	print_to(d->fd, "goroutine %lu [%s", (unsigned long)gp->id,
-		 is_waiting ? wait_reason_name((enum wait_reason)gp->wait_reason) : g_state_name(state));
+		 is_waiting ? wait_reason_name((enum wait_reason)gp->wait_reason)
+			    : g_state_name(state));
 	if (is_waiting && waited >= MINUTE_NS)
 		print_to(d->fd, ", %ld minutes", (long)(waited / MINUTE_NS));
 	if (dump_is_locked(gp))
@@ -153,7 +157,8 @@ static void print_creator_frame(const struct symbol_frame *frame, void *arg)
 
 	if (frame->is_inlined)
 		return;
-	print_to(d->fd, "%s+0x%lx", frame->function ? frame->function : "?", (unsigned long)frame->offset);
+	print_to(d->fd, "%s+0x%lx", frame->function ? frame->function : "?",
+		 (unsigned long)frame->offset);
 	if (d->parent_id)
 		print_to(d->fd, " in goroutine %lu", (unsigned long)d->parent_id);
 	print_to(d->fd, "\n");
@@ -279,7 +284,10 @@ static void print_culprit(struct dump *d)
 static void report(void)
 {
 	struct m *mp = m_self();
-	struct dump d = {.fd = 2, .most = REPORT_MOST, .first = mp ? mp->curg : NULL, .now = os_now()};
+	struct dump d = {.fd = 2,
+			 .most = REPORT_MOST,
+			 .first = mp ? mp->curg : NULL,
+			 .now = os_now()};
 
 	if (d.first || (!mp && !sysmon_is_self()))
 		print_culprit(&d);

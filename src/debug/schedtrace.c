@@ -1,12 +1,15 @@
 /*
- * schedtrace.c - GORODEBUG=schedtrace=N[,scheddetail=1]: the scheduler's state on standard error, each N ms.
+ * schedtrace.c - GORODEBUG=schedtrace=N[,scheddetail=1]: the scheduler's state on standard
+ * error, each N ms.
  *
- *   boot -> [schedtrace_configure]      sysmon -> [schedtrace] -> a line, or the table of every P, M and G
+ *   boot   -> [schedtrace_configure]
+ *   sysmon -> [schedtrace] -> a line, or the table of every P, M and G
  *
- * TC1  What it reads it reads without stopping anybody: each number is right by itself, not all together.
+ * TC1  What it reads it reads without stopping anybody: each number is right by itself,
+ *      not all together.
  *
- * Locking: sched.lock while the Ms are walked, gfree's lock for the Gs. Go: schedtrace in runtime/proc.go; the words
- * are Go's, so that tools which read them go on working.
+ * Locking: sched.lock while the Ms are walked, gfree's lock for the Gs. Go: schedtrace in
+ * runtime/proc.go; the words are Go's, so that tools which read them go on working.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -46,8 +49,9 @@ static void print_ms(void)
 	for (struct m *mp = sched.all_m; mp; mp = mp->all_link) {
 		struct p *pp = load_rlx(&mp->p); /* relaxed: a look */
 		struct g *gp = mp->curg;
-		print_to(2, "  M%u: p=%d curg=%ld spinning=%d locked=%d\n", mp->id, pp ? (int)pp->id : -1,
-			 gp ? (long)gp->id : -1, mp->is_spinning, mp->locked_g != NULL);
+		print_to(2, "  M%u: p=%d curg=%ld spinning=%d locked=%d\n", mp->id,
+			 pp ? (int)pp->id : -1, gp ? (long)gp->id : -1, mp->is_spinning,
+			 mp->locked_g != NULL);
 	}
 	lock_release(&sched.lock);
 }
@@ -59,9 +63,12 @@ static void schedtrace(int64_t now)
 	size_t used;
 
 	used = format_to(line, sizeof(line),
-			 "SCHED %ldms: gomaxprocs=%u idleprocs=%u threads=%u spinningthreads=%u idlethreads=%u runqueue=%u",
-			 (long)((now - started_at) / 1000000), n, load_rlx(&idle.n_p), /* relaxed: a look */
-			 sched.n_m + 1, load_rlx(&idle.n_spinning), idle.n_m, globq_size()); /* relaxed: a look */
+			 "SCHED %ldms: gomaxprocs=%u idleprocs=%u threads=%u spinningthreads=%u "
+			 "idlethreads=%u runqueue=%u",
+			 (long)((now - started_at) / 1000000), n,
+			 load_rlx(&idle.n_p), sched.n_m + 1,   /* relaxed: a look */
+			 load_rlx(&idle.n_spinning), idle.n_m, /* relaxed: a look */
+			 globq_size());
 	if (has_detail) {
 		print_to(2, "%s\n", line);
 		for (uint32_t i = 0; i < n; i++)

@@ -6,9 +6,9 @@
  *
  * TM1 to TM4 stand in timer.h.
  *
- * The heap holds the times beside the pointers, so that sifting touches no timer but those that move. We do
- * not mark stopped timers and sweep them later (Go): a stopped timer leaves at once, since its record
- * usually lies on the stack of whoever stopped it.
+ * The heap holds the times beside the pointers, so that sifting touches no timer but those that
+ * move. We do not mark stopped timers and sweep them later (Go): a stopped timer leaves at once,
+ * since its record usually lies on the stack of whoever stopped it.
  *
  * Locking: one lock a heap (rank TIMERS). Go: runtime/time.go.
  */
@@ -147,7 +147,10 @@ void timers_expire(struct timers *ts, int64_t now, struct glist *ready)
 		struct timer *t = ts->entry[0].timer;
 		delete_at(ts, 0);
 		t->fire(t, ready);
-		/* Last, so that a stopper waits for the lock: the G it made ready runs only after we return. */
+		/*
+		 * Last, so that a stopper waits for the lock: the G it made ready runs only
+		 * after we return.
+		 */
 		store_rel(&t->home, NULL); /* TM-HOME */
 	}
 	first_publish(ts);
@@ -178,7 +181,8 @@ void timers_free(struct timers *ts)
 void timers_audit(struct timers *ts)
 {
 	for (uint32_t i = 0; i < ts->count && i < 256; i++) {
-		GORO_CHECK(ts->entry[i].timer->index == i);                                /* TM1 */
-		GORO_CHECK(i == 0 || ts->entry[(i - 1) / ARITY].when <= ts->entry[i].when); /* TM1 */
+		GORO_CHECK(ts->entry[i].timer->index == i); /* TM1 */
+		GORO_CHECK(i == 0 || /* TM1 */
+			   ts->entry[(i - 1) / ARITY].when <= ts->entry[i].when);
 	}
 }

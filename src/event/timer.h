@@ -2,9 +2,10 @@
  * timer.h - per-P heaps of timers.
  *
  * TM1  heap[i].when <= heap[child of i].when; heap[i].timer->index == i. 4-ary.
- * TM2  A timer is in the heap that its `home` names, or in none (home == NULL); both change under that
- *      heap's lock.
- * TM3  fire() runs under the heap's lock: when timer_stop returns, it is not running and will not run.
+ * TM2  A timer is in the heap that its `home` names, or in none (home == NULL); both change under
+ *      that heap's lock.
+ * TM3  fire() runs under the heap's lock: when timer_stop returns, it is not running
+ *      and will not run.
  * TM4  first_when is the smallest `when` of the heap, written under the lock.
  */
 #ifndef EVENT_TIMER_H
@@ -23,7 +24,10 @@ struct timer {
 };
 
 void timers_init(struct timers *ts);
-/* Put t into the heap. True: it is now the first. Ends the process when there is no memory for the heap. */
+/*
+ * Put t into the heap. True: it is now the first. Ends the process when there is no
+ * memory for the heap.
+ */
 bool timer_start(struct timers *ts, struct timer *t);
 /* True: it was taken out before it fired. */
 bool timer_stop(struct timer *t);

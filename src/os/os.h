@@ -22,7 +22,12 @@
 
 /* ---- os_fault.c: GORO_FAULT=mmap:3 makes the third mmap fail. ---- */
 
-#define OS_FAULTS(X) X(MMAP, "mmap") X(MADVISE, "madvise") X(THREAD, "clone") X(FUTEX, "futex") X(MALLOC, "malloc")
+#define OS_FAULTS(X)           \
+	X(MMAP, "mmap")        \
+	X(MADVISE, "madvise")  \
+	X(THREAD, "clone")     \
+	X(FUTEX, "futex")      \
+	X(MALLOC, "malloc")
 enum os_fault {
 #define OS_FAULT_ENUM(name, text) OS_FAULT_##name,
 	OS_FAULTS(OS_FAULT_ENUM)
@@ -66,9 +71,10 @@ int os_threads_of_process(void);    /* tasks that exist now; -errno */
 
 /* ---- os_mem.c ---- */
 
-void *os_mem_reserve(size_t size);  /* zeroed, readable, writable, no memory yet; NULL if out of it */
+/* Zeroed, readable, writable, no memory yet; NULL if out of it. */
+void *os_mem_reserve(size_t size);
 void os_mem_release(void *at, size_t size);
-void os_mem_discard(void *at, size_t size); /* contents lost, memory given back, range stays usable */
+void os_mem_discard(void *at, size_t size); /* contents lost, memory given back, stays usable */
 /* The same, and its page tables and guards: as if freshly reserved. False: nothing was changed. */
 bool os_mem_renew(void *at, size_t size);
 void os_mem_populate(void *at, size_t size); /* a hint: make the pages present in one go */
@@ -112,8 +118,9 @@ void os_cpu_count(struct os_cpus *cpus);
 void *os_altstack_install(void);
 void os_altstack_remove(void *stack);
 /*
- * Install handler for signo unless the program handles it already; says whether it did. Ignored counts as not
- * handled: a shell starts its background jobs with SIGQUIT ignored, and Go takes it all the same.
+ * Install handler for signo unless the program handles it already; says whether it did. Ignored
+ * counts as not handled: a shell starts its background jobs with SIGQUIT ignored, and Go takes
+ * it all the same.
  */
 bool os_signal_install_default(int signo, void (*handler)(int, siginfo_t *, void *));
 /* Install handler for signo whatever was there. */
@@ -129,7 +136,8 @@ uintptr_t os_context_pc(const void *context);
 /* ---- os_file.c ---- */
 
 void os_write(int fd, const void *data, size_t size); /* all of it, or as much as can be */
-int os_read_file(const char *path, char *buffer, size_t size); /* bytes read, always ended by 0; -errno */
+/* Bytes read, always ended by 0; -errno. */
+int os_read_file(const char *path, char *buffer, size_t size);
 noreturn void os_exit_now(int status);
 const char *os_env(const char *name); /* NULL if unset or empty */
 

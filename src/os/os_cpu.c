@@ -5,7 +5,8 @@
  *
  * CP1  usable >= 1; a quota is rounded up, is never below 2, and only lowers the number.
  *
- * Locking: none. Go: getproccount and internal/runtime/cgroup (Go 1.25); ours reads the usual mount points.
+ * Locking: none. Go: getproccount and internal/runtime/cgroup (Go 1.25); ours reads the
+ * usual mount points.
  */
 #include <sched.h>
 #include <stdio.h>

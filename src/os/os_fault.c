@@ -39,7 +39,8 @@ void os_fault_init(void)
 			return;
 		for (int i = 0; i < OS_FAULT_COUNT; i++) {
 			size_t length = strlen(fault_names[i]);
-			if (length != (size_t)(colon - at) || memcmp(at, fault_names[i], length) != 0)
+			if (length != (size_t)(colon - at) ||
+			    memcmp(at, fault_names[i], length) != 0)
 				continue;
 			char *end;
 			faults[i].fails_at = (uint32_t)strtoul(colon + 1, &end, 10);
@@ -53,7 +54,8 @@ bool os_fault(enum os_fault kind)
 	if (!faults[kind].fails_at)
 		return false;
 	uint32_t call = add_rlx(&faults[kind].calls, 1) + 1; /* relaxed: only counted */
-	if (call != faults[kind].fails_at && (call < faults[kind].fails_at || !faults[kind].and_after))
+	if (call != faults[kind].fails_at &&
+	    (call < faults[kind].fails_at || !faults[kind].and_after))
 		return false;
 	add_rlx(&hits, 1); /* relaxed: only counted */
 	return true;

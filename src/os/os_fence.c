@@ -4,10 +4,11 @@
  *   going to sleep, contended unlock -> [fence_heavy] -> every running thread passes a full fence
  *
  * FE1  fence_is_asymmetric is written before the second thread exists, and never again.
- * FE2  After fence_heavy() returns, every store that another thread made before its last fence_light()
- *      in program order is visible here, or that thread's next load sees ours.
+ * FE2  After fence_heavy() returns, every store that another thread made before its last
+ *      fence_light() in program order is visible here, or that thread's next load sees ours.
  *
- * Locking: none. Linux: membarrier(2), PRIVATE_EXPEDITED; about 0.3 us with one other running thread.
+ * Locking: none. Linux: membarrier(2), PRIVATE_EXPEDITED; about 0.3 us with one other
+ * running thread.
  */
 #include <linux/membarrier.h>
 #include <string.h>

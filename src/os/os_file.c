@@ -25,7 +25,10 @@ void os_write(int fd, const void *data, size_t size)
 			at += n;
 			size -= (size_t)n;
 		} else if (n < 0 && errno == EAGAIN) {
-			/* A report must come out whole, also into a pipe that somebody made non-blocking. */
+			/*
+			 * A report must come out whole, also into a pipe that somebody
+			 * made non-blocking.
+			 */
 			struct pollfd pfd = {.fd = fd, .events = POLLOUT};
 			(void)poll(&pfd, 1, 1000);
 		} else if (n == 0 || errno != EINTR) {

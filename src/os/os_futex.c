@@ -4,7 +4,8 @@
  *   locks, notes -> [os_futex_wait] -> kernel <- [os_futex_wake] <- whoever changed the word
  *
  * FX1  A wait returns at once when the word no longer holds what the caller saw.
- * FX2  Deadlines are points on CLOCK_MONOTONIC, in nanoseconds, so that a signal cannot stretch a wait.
+ * FX2  Deadlines are points on CLOCK_MONOTONIC, in nanoseconds, so that a signal cannot
+ *      stretch a wait.
  *
  * Locking: none. Go: futexsleep, futexwakeup in runtime/os_linux.go; ours takes an absolute time.
  */
@@ -42,7 +43,8 @@ int os_futex_wait(atomic_of(uint32_t) *word, uint32_t expected, int64_t deadline
 	case ETIMEDOUT:
 		return -ETIMEDOUT;
 	default:
-		fatal("futex wait failed with error %d: the kernel refuses to let a thread sleep", errno);
+		fatal("futex wait failed with error %d: the kernel refuses to let a thread sleep",
+		      errno);
 	}
 }
 

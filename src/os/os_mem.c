@@ -3,12 +3,14 @@
  *
  *   stacks, slabs of Gs, heaps -> [os_mem_*] -> mmap, madvise, mprotect
  *
- * ME1  os_mem_guard never fails: what cannot be guarded by the kernel is left to the stack's canary.
+ * ME1  os_mem_guard never fails: what cannot be guarded by the kernel is left to the
+ *      stack's canary.
  * ME2  A guard survives os_mem_discard of the range above it.
  * ME3  Guards by mprotect leave half of vm.max_map_count to the program.
  *
- * MADV_GUARD_INSTALL (Linux 6.13) guards pages without splitting the mapping; mprotect splits it in two
- * and so stops at vm.max_map_count, about 32 000 stacks. Rejected: one mapping a stack, for that reason.
+ * MADV_GUARD_INSTALL (Linux 6.13) guards pages without splitting the mapping; mprotect splits it
+ * in two and so stops at vm.max_map_count, about 32 000 stacks. Rejected: one mapping a stack,
+ * for that reason.
  *
  * Locking: none. Go: sysReserve, sysUnused, sysFault in runtime/mem_linux.go.
  */
@@ -29,7 +31,10 @@
 
 static enum os_guard guard_method = OS_GUARD_MPROTECT;
 
-/* ME3: mprotect guards that may still be made: each costs two mappings, and half of them are the program's. */
+/*
+ * ME3: mprotect guards that may still be made: each costs two mappings, and half of them are
+ * the program's.
+ */
 static atomic_of(int32_t) mprotect_left;
 
 void *os_mem_reserve(size_t size)
@@ -43,7 +48,10 @@ void *os_mem_reserve(size_t size)
 
 void os_mem_release(void *at, size_t size)
 {
-	/* ENOMEM: cutting a mapping in two would exceed vm.max_map_count; then only the memory goes back. */
+	/*
+	 * ENOMEM: cutting a mapping in two would exceed vm.max_map_count; then only the
+	 * memory goes back.
+	 */
 	if (munmap(at, size) != 0)
 		os_mem_discard(at, size);
 }
@@ -57,15 +65,16 @@ bool os_mem_renew(void *at, size_t size)
 {
 	if (os_fault(OS_FAULT_MMAP))
 		return false;
-	if (mmap(at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) ==
-	    MAP_FAILED)
-		fatal("out of memory: the kernel does not map %zu bytes of stacks anew (error %d)", size, errno);
+	if (mmap(at, size, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+		fatal("out of memory: the kernel does not map %zu bytes of stacks anew (error %d)",
+		      size, errno);
 	return true;
 }
 
 void os_mem_populate(void *at, size_t size)
 {
-	(void)madvise(at, size, MADV_POPULATE_WRITE); /* EINVAL before Linux 5.14: then they fault in */
+	(void)madvise(at, size, MADV_POPULATE_WRITE); /* EINVAL before Linux 5.14: they fault in */
 }
 
 const char *os_guard_name(enum os_guard method)
@@ -85,7 +94,10 @@ static bool guard_install_works(void)
 	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (page == MAP_FAILED)
 		return false;
-	/* An emulator may take any advice and do nothing, even one that does not exist: that guards nothing. */
+	/*
+	 * An emulator may take any advice and do nothing, even one that does not exist: that
+	 * guards nothing.
+	 */
 	bool works = madvise(page, 4096, MADV_GUARD_INSTALL) == 0 && madvise(page, 4096, -1) != 0;
 	munmap(page, 4096);
 	return works;
@@ -96,11 +108,15 @@ void os_guard_init(void)
 	const char *forced = os_env("GORO_STACKGUARD");
 	char text[32];
 
-	int mappings = os_read_file("/proc/sys/vm/max_map_count", text, sizeof(text)) > 0 ? atoi(text) : 65530;
+	int mappings = os_read_file("/proc/sys/vm/max_map_count", text, sizeof(text)) > 0
+			       ? atoi(text)
+			       : 65530;
 	store_rlx(&mprotect_left, mappings / 4); /* relaxed: no other thread yet */
 
 	guard_method = guard_install_works() ? OS_GUARD_MADVISE : OS_GUARD_MPROTECT;
-	/* An unknown name changes nothing; a method that the kernel lacks falls through as always. */
+	/*
+	 * An unknown name changes nothing; a method that the kernel lacks falls through as always.
+	 */
 	for (int i = OS_GUARD_MADVISE; forced && i <= OS_GUARD_CANARY; i++)
 		if (strcmp(forced, os_guard_name((enum os_guard)i)) == 0)
 			guard_method = (enum os_guard)i;
@@ -116,7 +132,8 @@ enum os_guard os_mem_guard(void *at, size_t size)
 	if (guard_method == OS_GUARD_MADVISE && !os_fault(OS_FAULT_MADVISE) &&
 	    madvise(at, size, MADV_GUARD_INSTALL) == 0)
 		return OS_GUARD_MADVISE;
-	if (guard_method != OS_GUARD_CANARY && add_rlx(&mprotect_left, -1) > 0 && /* relaxed: only counted */
+	if (guard_method != OS_GUARD_CANARY &&
+	    add_rlx(&mprotect_left, -1) > 0 && /* relaxed: only counted */
 	    mprotect(at, size, PROT_NONE) == 0)
 		return OS_GUARD_MPROTECT;
 	return OS_GUARD_CANARY;

@@ -72,7 +72,8 @@ void os_signal_remove(int signo, void (*handler)(int, siginfo_t *, void *))
 
 	memset(&fallback, 0, sizeof(fallback));
 	fallback.sa_handler = SIG_DFL;
-	if (sigaction(signo, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) && now.sa_sigaction == handler)
+	if (sigaction(signo, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) &&
+	    now.sa_sigaction == handler)
 		sigaction(signo, &fallback, NULL);
 }
 
@@ -85,7 +86,8 @@ void os_signal_forward(int signo, siginfo_t *info, void *context, const struct s
 {
 	if (old->sa_flags & SA_SIGINFO) {
 		old->sa_sigaction(signo, info, context);
-	} else if (old->sa_handler == SIG_DFL || (old->sa_handler == SIG_IGN && info->si_code > 0)) {
+	} else if (old->sa_handler == SIG_DFL ||
+		   (old->sa_handler == SIG_IGN && info->si_code > 0)) {
 		/* Returning runs the faulting instruction again, now with the default action. */
 		struct sigaction fallback;
 		memset(&fallback, 0, sizeof(fallback));

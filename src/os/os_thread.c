@@ -3,8 +3,8 @@
  *
  *   mstart, sysmon <- [os_thread_start]
  *
- * TH1  A thread that we start is detached, has a small stack (goroutines bring their own) and inherits
- *      the signal mask of its creator.
+ * TH1  A thread that we start is detached, has a small stack (goroutines bring their own) and
+ *      inherits the signal mask of its creator.
  *
  * Locking: none. Go: newosproc in runtime/os_linux.go.
  */
@@ -22,13 +22,17 @@
 
 #define THREAD_STACK_SIZE ((size_t)256 << 10)
 
-/* libc puts the thread-locals of all modules onto each thread's stack: they come on top of what we need. */
+/*
+ * libc puts the thread-locals of all modules onto each thread's stack: they come on top
+ * of what we need.
+ */
 static int add_thread_locals(struct dl_phdr_info *module, size_t size, void *sum)
 {
 	(void)size;
 	for (int i = 0; i < module->dlpi_phnum; i++)
 		if (module->dlpi_phdr[i].p_type == PT_TLS)
-			*(size_t *)sum += module->dlpi_phdr[i].p_memsz + module->dlpi_phdr[i].p_align;
+			*(size_t *)sum +=
+				module->dlpi_phdr[i].p_memsz + module->dlpi_phdr[i].p_align;
 	return 0;
 }
 
@@ -74,7 +78,7 @@ int os_thread_id(void)
 
 void os_thread_precise_waits(void)
 {
-	(void)prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0); /* a failure costs 50 us of lateness, no more */
+	(void)prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0); /* a failure costs 50 us of lateness */
 }
 
 void os_thread_signal(int tid, int signo)

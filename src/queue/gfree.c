@@ -2,15 +2,17 @@
  * gfree.c - where Gs come from and go back to.
  *
  *   spawn -> [gfree_take] <- P's cache <- half a cache from the slabs <- a new slab
- *   exit  -> [gfree_give] -> P's cache -> half a cache to the slabs -> empty slabs -> [gfree_scavenge]
+ *   exit  -> [gfree_give] -> P's cache -> half a cache to the slabs
+ *                         -> empty slabs -> [gfree_scavenge]
  *
  * GF1 to GF3 stand in gfree.h.
  *
- * A slab is SLAB_SIZE bytes at a multiple of it, so that a G's slab is found by masking its address. Fresh
- * Gs are cut in runs of 64 KiB, made present by one system call: the first touch of a page costs a fault.
+ * A slab is SLAB_SIZE bytes at a multiple of it, so that a G's slab is found by masking its
+ * address. Fresh Gs are cut in runs of 64 KiB, made present by one system call: the first touch of
+ * a page costs a fault.
  *
- * Locking: slabs.lock (rank GFREE); a cache has one owner. Go: gfget, gfput, allgs in runtime/proc.go; there Gs
- * are never given back.
+ * Locking: slabs.lock (rank GFREE); a cache has one owner. Go: gfget, gfput, allgs in
+ * runtime/proc.go; there Gs are never given back.
  */
 #include "queue/gfree.h"
 

@@ -1,7 +1,9 @@
 /*
- * gfree.h - where Gs come from and go back to: slabs, a global free list in each, a cache in each P.
+ * gfree.h - where Gs come from and go back to: slabs, a global free list in each, a
+ * cache in each P.
  *
- * GF1  A G is in exactly one place: beyond its slab's bump, in its slab's free list, in a P's cache, or live.
+ * GF1  A G is in exactly one place: beyond its slab's bump, in its slab's free list, in a P's
+ *      cache, or live.
  * GF2  A slab whose Gs are all free holds no memory but its first page.
  * GF3  For each G of a slab a stack slot is promised (stack.h, ST1).
  */
@@ -20,7 +22,9 @@ void gfree_give_global(struct g *gp);
 /* sysmon: empty slabs give their memory back. How many did. */
 uint32_t gfree_scavenge(void);
 bool gfree_has_garbage(void);
-/* Every G that is not DEAD, in no order; slabs stay while it runs. visit must not take or give Gs. */
+/*
+ * Every G that is not DEAD, in no order; slabs stay while it runs. visit must not take or give Gs.
+ */
 void gfree_each(void (*visit)(struct g *gp, void *arg), void *arg);
 /* The end of a run: every G is dead and in its slab again. */
 void gfree_reset(void);

@@ -1,6 +1,6 @@
 /*
- * glist.h - the currency between the floors: a list of Gs, linked through gp->link, first in first out.
- * Owned by whoever holds it; no locking.
+ * glist.h - the currency between the floors: a list of Gs, linked through gp->link, first in first
+ * out. Owned by whoever holds it; no locking.
  */
 #ifndef QUEUE_GLIST_H
 #define QUEUE_GLIST_H

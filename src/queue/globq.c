@@ -5,8 +5,8 @@
  *
  * GQ1, GQ2 stand in globq.h.
  *
- * Locking: globq.lock (rank GLOBQ). Go: globrunqput, globrunqget in runtime/proc.go, under sched.lock there;
- * ours has a lock of its own, since a yield takes it.
+ * Locking: globq.lock (rank GLOBQ). Go: globrunqput, globrunqget in runtime/proc.go, under
+ * sched.lock there; ours has a lock of its own, since a yield takes it.
  */
 #include "queue/globq.h"
 
@@ -24,7 +24,8 @@ void globq_init(void)
 
 static void size_publish(void)
 {
-	store_rlx(&globq.size, globq.list.count); /* relaxed: a hint; readers who must know take the lock or a fence */
+	/* relaxed: a hint; readers who must know take the lock or a fence */
+	store_rlx(&globq.size, globq.list.count);
 }
 
 void globq_put(struct g *gp)

@@ -1,5 +1,6 @@
 /*
- * globq.h - the global run queue: yielded Gs, spilled halves of rings, Gs made ready outside of any P.
+ * globq.h - the global run queue: yielded Gs, spilled halves of rings, Gs made ready
+ * outside of any P.
  *
  * GQ1  size is the length of the list; written under the lock, read by anybody as a hint.
  * GQ2  First in, first out.
@@ -15,7 +16,10 @@
 void globq_init(void);
 void globq_put(struct g *gp);
 void globq_put_list(struct glist *list);
-/* One G to run, and up to a fair share more into the ring: size / share + 1, at most half a ring, at most max. */
+/*
+ * One G to run, and up to a fair share more into the ring: size / share + 1, at most half a
+ * ring, at most max.
+ */
 struct g *globq_get(struct runq *ring, uint32_t share, uint32_t max);
 /* Put gp at the tail and take as globq_get does, under one lock: what a yield needs. */
 struct g *globq_rotate(struct g *gp, struct runq *ring, uint32_t share);

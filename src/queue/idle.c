@@ -35,7 +35,7 @@ void idle_put_p(struct p *pp)
 	pp->m = NULL;
 	pp->idle_link = idle.ps;
 	idle.ps = pp;
-	store_rlx(&idle.n_p, load_rlx(&idle.n_p) + 1); /* relaxed: the lock's writer; wake.c fences */
+	store_rlx(&idle.n_p, load_rlx(&idle.n_p) + 1); /* relaxed: under the lock; wake.c fences */
 }
 
 struct p *idle_get_p(void)
@@ -43,7 +43,10 @@ struct p *idle_get_p(void)
 	struct p *pp = idle.ps;
 
 	if (pp) {
-		/* At once, not when its new M wakes up: world_start() must not take it for a stopped one. */
+		/*
+		 * At once, not when its new M wakes up: world_start() must not take it for
+		 * a stopped one.
+		 */
 		store_rlx(&pp->state, P_RUNNING); /* relaxed: under the lock */
 		idle.ps = pp->idle_link;
 		store_rlx(&idle.n_p, load_rlx(&idle.n_p) - 1); /* relaxed: as above */

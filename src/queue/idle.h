@@ -1,7 +1,8 @@
 /*
  * idle.h - where idle Ms and Ps wait, and how many Ms spin.
  *
- * ID1  Both lists change under sched.lock only; last in, first out, so that warm caches are used first.
+ * ID1  Both lists change under sched.lock only; last in, first out, so that warm caches
+ *      are used first.
  * ID2  n_idle_p and n_spinning are read without the lock by the protocol of sched/wake.c.
  */
 #ifndef QUEUE_IDLE_H

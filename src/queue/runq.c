@@ -9,13 +9,15 @@
  * RQ2  Only the owner P writes tail, and the slots in [tail, head + RUNQ_CAP).
  * RQ3  A slot in [head, tail) is given to exactly one taker: whoever moves head past it.
  * RQ4  The next slot's G is given to exactly one taker: whoever swaps it to NULL.
- * RQ5  The owner changes next by a plain load and store only while next_busy == 1 and it has then seen
- *      next_thieves == 0; a thief touches next only after it has counted itself in next_thieves, passed a heavy
- *      fence, and then seen next_busy == 0. Else the owner swaps, and the thief goes away. So nobody waits for
- *      anybody, and the hot side pays no read-modify-write (5 ns, twice in each hand-over).
+ * RQ5  The owner changes next by a plain load and store only while next_busy == 1 and it has then
+ *      seen next_thieves == 0; a thief touches next only after it has counted itself in
+ *      next_thieves, passed a heavy fence, and then seen next_busy == 0. Else the owner swaps, and
+ *      the thief goes away. So nobody waits for anybody, and the hot side pays no read-modify-write
+ *      (5 ns, twice in each hand-over).
  *
- * Locking: none. Orders: RQ-PUB (slot -> taker), RQ-FREE (taker -> reuse of the slot), RQ-NEXT (G -> taker of next),
- * RQ-THIEF (owner and thieves of next; the light and heavy fence pair of RQ5).
+ * Locking: none. Orders: RQ-PUB (slot -> taker), RQ-FREE (taker -> reuse of the slot),
+ * RQ-NEXT (G -> taker of next), RQ-THIEF (owner and thieves of next; the light and heavy
+ * fence pair of RQ5).
  * Go: runqput, runqget, runqgrab, runqsteal in runtime/proc.go.
  */
 #include "queue/runq.h"
@@ -24,7 +26,9 @@
 
 static struct g *slot_read(struct runq *q, uint32_t i)
 {
-	/* relaxed: read between an acquire of tail and a CAS of head, which fails if it was reused */
+	/*
+	 * relaxed: read between an acquire of tail and a CAS of head, which fails if it was reused
+	 */
 	return load_rlx(&q->slot[i % RUNQ_CAP]);
 }
 
@@ -48,7 +52,7 @@ static inline struct g *next_swap(struct runq *q, struct g *gp)
 	store_rlx(&q->next_busy, 1); /* relaxed: ordered by the fence */
 	if (MODEL_KEEP("runq-next-owner-fence"))
 		fence_light();       /* RQ-THIEF: we are busy, then the look at the thieves */
-	if (likely(load_acq(&q->next_thieves) == 0)) { /* RQ-THIEF: those before are done with next */
+	if (likely(load_acq(&q->next_thieves) == 0)) { /* RQ-THIEF: earlier ones are off next */
 		old = load_rlx(&q->next); /* relaxed: only we put, and no thief touches it now */
 		store_rel(&q->next, gp);  /* RQ-NEXT */
 	} else {
@@ -136,16 +140,16 @@ static uint32_t grab(struct runq *to, uint32_t to_tail, struct runq *victim)
 {
 	for (;;) {
 		uint32_t head = load_acq(&victim->head); /* RQ-FREE */
-		uint32_t tail = load_acq(&victim->tail); /* RQ-PUB: the slots below it are written */
+		uint32_t tail = load_acq(&victim->tail); /* RQ-PUB: the slots below are written */
 		uint32_t n = tail - head;
 		n -= n / 2;
 		if (n == 0)
 			return 0;
 		if (n > RUNQ_CAP / 2)
-			continue; /* head and tail are of different moments: RQ1 does not hold between them */
+			continue; /* head and tail are of different moments: no RQ1 between them */
 		for (uint32_t i = 0; i < n; i++)
-			store_rlx(&to->slot[(to_tail + i) % RUNQ_CAP], /* relaxed: published by our tail */
-				  slot_read(victim, head + i));
+			store_rlx(&to->slot[(to_tail + i) % RUNQ_CAP],
+				  slot_read(victim, head + i)); /* relaxed: published by our tail */
 		if (cas_acq_rel(&victim->head, &head, head + n)) /* RQ-FREE */
 			return n;
 	}
@@ -171,13 +175,14 @@ struct g *runq_steal(struct runq *to, struct runq *victim, bool take_next)
 bool runq_is_empty(struct runq *q)
 {
 	/*
-	 * Head, tail and next are of different moments. The owner moves a G only from next to the ring
-	 * (a kick), so a G that is there all the time is seen, if next is read between two equal tails.
+	 * Head, tail and next are of different moments. The owner moves a G only from next to
+	 * the ring (a kick), so a G that is there all the time is seen, if next is read between
+	 * two equal tails.
 	 */
 	for (;;) {
 		uint32_t head = load_acq(&q->head);    /* RQ-FREE */
 		uint32_t tail = load_acq(&q->tail);    /* RQ-PUB */
-		struct g *next = load_acq(&q->next);   /* RQ-NEXT: read before the second look at tail */
+		struct g *next = load_acq(&q->next);   /* RQ-NEXT: before the second look at tail */
 		if (tail == load_rlx(&q->tail))        /* relaxed: the same word again */
 			return head == tail && !next;
 	}
@@ -195,5 +200,6 @@ uint32_t runq_length(struct runq *q)
 
 void runq_audit(struct runq *q)
 {
-	GORO_CHECK(load_rlx(&q->tail) - load_rlx(&q->head) <= RUNQ_CAP); /* RQ1; relaxed: the owner asks */
+	/* RQ1; relaxed: the owner asks */
+	GORO_CHECK(load_rlx(&q->tail) - load_rlx(&q->head) <= RUNQ_CAP);
 }

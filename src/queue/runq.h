@@ -18,13 +18,16 @@ struct g *runq_put_next(struct runq *q, struct g *gp);
 struct g *runq_get_next(struct runq *q);
 /* Owner. The oldest G of the ring, or NULL. */
 struct g *runq_get(struct runq *q);
-/* Owner. Half of a full ring, and gp behind it, for the global queue. False: it was not full any more. */
+/*
+ * Owner. Half of a full ring, and gp behind it, for the global queue. False: it was not
+ * full any more.
+ */
 bool runq_spill(struct runq *q, struct g *gp, struct glist *out);
 /* Owner. Everything, next slot last. */
 void runq_drain(struct runq *q, struct glist *out);
 /*
- * Owner of `to`, whose ring is empty. Move half of the victim's ring there, rounded up, and return one
- * of them for the thief to run; with take_next, the next slot if the ring is empty.
+ * Owner of `to`, whose ring is empty. Move half of the victim's ring there, rounded up, and return
+ * one of them for the thief to run; with take_next, the next slot if the ring is empty.
  */
 struct g *runq_steal(struct runq *to, struct runq *victim, bool take_next);
 /* Anybody; a hint, unless the caller stands behind a fence (wake.c). */

@@ -39,7 +39,8 @@ __attribute__((noinline)) int goro_spawn_copy(void (*fn)(void *), const void *da
 					     .fn = (void (*)(void))fn});
 }
 
-__attribute__((noinline)) int goro_spawn_attr(const struct goro_attr *attr, void (*fn)(void *), void *arg)
+__attribute__((noinline)) int goro_spawn_attr(const struct goro_attr *attr, void (*fn)(void *),
+					      void *arg)
 {
 	struct spawn_request request = {.entry = fn,
 					.arg = arg,

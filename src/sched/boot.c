@@ -1,14 +1,16 @@
 /*
  * boot.c - the start and the end of a run.
  *
- *   main() or the program -> [goro_run] -> Ps, m0, main goroutine, sysmon -> m_run -> all gone -> result
+ *   main() or the program -> [goro_run] -> Ps, m0, main goroutine, sysmon -> m_run
+ *                         -> all gone -> result
  *
- * BT1  run_state goes NONE -> STARTING -> ON -> ENDING -> NONE; only goro_run and run_end() move it.
- * BT2  After goro_run returns, no thread of the runtime touches its memory, and goroutines that were left are
- *      dead: their stacks are in the pool, their records off every wait queue.
+ * BT1  run_state goes NONE -> STARTING -> ON -> ENDING -> NONE; only goro_run and
+ *      run_end() move it.
+ * BT2  After goro_run returns, no thread of the runtime touches its memory, and goroutines that
+ *      were left are dead: their stacks are in the pool, their records off every wait queue.
  *
- * goro_run returns when each goroutine that runs at that moment has reached its next call of the library; a program
- * that is started by libgoro's main() leaves by exit() at once.
+ * goro_run returns when each goroutine that runs at that moment has reached its next call of the
+ * library; a program that is started by libgoro's main() leaves by exit() at once.
  *
  * Locking: sched.lock where other threads exist. Go: schedinit, rt0_go, main in runtime/proc.go.
  */
@@ -66,10 +68,14 @@ uint32_t procs_wanted(bool may_complain)
 	os_cpu_count(&cpus);
 	uint32_t fallback = cpus.usable > MAXPROCS_LIMIT ? MAXPROCS_LIMIT : (uint32_t)cpus.usable;
 	if (text && n == 0 && may_complain)
-		print_to(2, "goro: %s=%s is not a positive number: using %u, the CPUs of this process\n", name, text,
-			 fallback);
-	else if (text && n == MAXPROCS_LIMIT && may_complain && strtol(text, NULL, 10) > MAXPROCS_LIMIT)
-		print_to(2, "goro: %s=%s is more than this runtime can have: using %u\n", name, text, n);
+		print_to(2,
+			 "goro: %s=%s is not a positive number: "
+			 "using %u, the CPUs of this process\n",
+			 name, text, fallback);
+	else if (text && n == MAXPROCS_LIMIT && may_complain &&
+		 strtol(text, NULL, 10) > MAXPROCS_LIMIT)
+		print_to(2, "goro: %s=%s is more than this runtime can have: using %u\n", name,
+			 text, n);
 	return n ? n : fallback;
 }
 
@@ -94,7 +100,6 @@ static void procs_free(void)
 		stack_cache_flush(&sched.p[i]->stacks);
 		stack_pool_shrink(STACK_CACHE + 1);
 		timers_free(&sched.p[i]->timers);
-		os_mem_release(sched.p[i], (sizeof(struct p) + 4095) & ~(size_t)4095);
 		sched.p[i] = NULL;
 	}
 }
@@ -138,7 +143,9 @@ static int fail(int error)
 /* The runtime with its main goroutine queued, all but the threads. */
 static int boot(void)
 {
-	struct spawn_request request = {.entry = main_entry, .arg = &main_call, .fn = (void (*)(void))main_call.fn};
+	struct spawn_request request = {.entry = main_entry,
+					.arg = &main_call,
+					.fn = (void (*)(void))main_call.fn};
 
 	os_fault_init();
 	os_fence_init();
@@ -202,7 +209,10 @@ void run_end(void)
 	store_rlx(&sched.stop_wanted, 1); /* relaxed: others may see it late */
 	while ((mp = idle_get_m()))
 		note_wake(&mp->note);
-	/* Those that wait for their locked goroutine are in no list; a note too many does no harm now. */
+	/*
+	 * Those that wait for their locked goroutine are in no list; a note too many
+	 * does no harm now.
+	 */
 	for (mp = sched.all_m; mp; mp = mp->all_link)
 		note_wake(&mp->note);
 	lock_release(&sched.lock);

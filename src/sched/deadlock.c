@@ -1,13 +1,13 @@
 /*
  * deadlock.c - nobody is left who could wake anybody.
  *
- *   an M goes idle -> [deadlock_check] -> fatal; or suspected, then sysmon -> [deadlock_check_again]
+ *   an M goes idle -> [deadlock_check] -> fatal; or suspected: sysmon -> [deadlock_check_again]
  *
- * DL1  All Ms are idle, no heap holds a timer (an M that waits for a timer is not idle, find.c FN3), and
- *      every thread that the runtime did not make is blocked in a call of the library without a deadline: then
- *      no goroutine will ever run again.
- * DL2  Other threads might still act, so they suppress the report; a thread that has just ended is still
- *      counted by the kernel for a moment, so sysmon looks again, rarely and rarer.
+ * DL1  All Ms are idle, no heap holds a timer (an M that waits for a timer is not idle, find.c
+ *      FN3), and every thread that the runtime did not make is blocked in a call of the library
+ *      without a deadline: then no goroutine will ever run again.
+ * DL2  Other threads might still act, so they suppress the report; a thread that has just ended is
+ *      still counted by the kernel for a moment, so sysmon looks again, rarely and rarer.
  *
  * Locking: the caller holds sched.lock. Go: checkdead in runtime/proc.go.
  */
@@ -26,13 +26,17 @@ static bool something_can_happen(void)
 
 	if (load_rlx(&sched.run_state) != RUN_ON) /* relaxed: under the lock */
 		return true;
-	/* Signed: a locked G may be handed on before its M has counted itself, which is minus one for a moment. */
+	/*
+	 * Signed: a locked G may be handed on before its M has counted itself, which is minus
+	 * one for a moment.
+	 */
 	if ((int32_t)(sched.n_m - idle.n_m - sched.n_m_waiting_locked) > 0)
 		return true; /* an M works, waits for a timer, or starts */
 	if (load_rlx(&sched.stop_wanted) || globq_size()) /* relaxed: under the lock; nobody runs */
 		return true;
 	for (uint32_t i = 0; i < n; i++)
-		if (timers_first(&sched.p[i]->timers) != TIMER_NEVER || !runq_is_empty(&sched.p[i]->runq))
+		if (timers_first(&sched.p[i]->timers) != TIMER_NEVER ||
+		    !runq_is_empty(&sched.p[i]->runq))
 			return true;
 	return false;
 }
@@ -42,7 +46,8 @@ void deadlock_check(void)
 	if (something_can_happen())
 		return;
 	int tasks = os_threads_of_process();
-	int known = (int)sched.n_m + 1 + (int)load_rlx(&sched.n_foreign_blocked); /* relaxed: see DL2 */
+	int known = (int)sched.n_m + 1 +
+		    (int)load_rlx(&sched.n_foreign_blocked); /* relaxed: see DL2 */
 	if (tasks < 0 || tasks > known) {
 		if (xchg_rlx(&is_suspected, 1) == 0) /* relaxed: sysmon looks in its own time */
 			sysmon_wake_if_asleep();

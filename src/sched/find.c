@@ -1,19 +1,22 @@
 /*
  * find.c - where the next G comes from, and going to sleep when there is none.
  *
- *   schedule -> [find_runnable]: timers, every 61st the global queue, next slot, ring, global queue,
- *               steal from the others; then release the P, look at everything again, sleep
+ *   schedule -> [find_runnable]: timers, every 61st the global queue, next slot, ring, global
+ *               queue, steal from the others; then release the P, look at everything again, sleep
  *
  * FN1  Whoever releases its P passes WAKE-SLEEP (wake.c) before it sleeps.
  * FN2  A next slot is stolen only in the last round, and only from a P whose G has run for a few
  *      microseconds since: the pair that hands a value to and fro on one P is left alone.
- * FN4  No G waits in the global queue while a P takes more than GLOBQ_TICK slices from its own ring. The count
- *      starts anew whenever the ring runs empty, so that Gs which only yield keep their strict rotation.
- * FN3  While any heap holds a timer and an M is idle, one idle M (the keeper) sleeps no longer than until the
- *      first of them: keeper: KEEP-SLEEP: publish "until anything", heavy fence, read all heaps;
+ * FN4  No G waits in the global queue while a P takes more than GLOBQ_TICK slices from its own
+ *      ring. The count starts anew whenever the ring runs empty, so that Gs which only yield keep
+ *      their strict rotation.
+ * FN3  While any heap holds a timer and an M is idle, one idle M (the keeper) sleeps no longer than
+ *      until the first of them:
+ *      keeper: KEEP-SLEEP: publish "until anything", heavy fence, read all heaps;
  *      arming: write the heap's first_when, light fence (KEEP-ADD), read keeper_until.
  *
- * Locking: sched.lock to release and acquire Ps. Go: findRunnable, stealWork, pollWork in runtime/proc.go.
+ * Locking: sched.lock to release and acquire Ps. Go: findRunnable, stealWork, pollWork in
+ * runtime/proc.go.
  */
 #include "base/rand.h"
 #include "event/timer.h"
@@ -116,9 +119,10 @@ static struct g *steal(struct m *mp)
 
 static bool may_spin(struct m *mp)
 {
-	uint32_t busy = load_acq(&sched.n_procs) - load_rlx(&idle.n_p); /* PROCS-SET; relaxed: a heuristic */
+	uint32_t busy = load_acq(&sched.n_procs) - /* PROCS-SET */
+			load_rlx(&idle.n_p);       /* relaxed: a heuristic */
 
-	return mp->is_spinning || 2 * load_rlx(&idle.n_spinning) < busy; /* relaxed: a heuristic, WK2 */
+	return mp->is_spinning || 2 * load_rlx(&idle.n_spinning) < busy; /* relaxed: a guess, WK2 */
 }
 
 /* Give the P away. False: there is a reason to stay (the global queue, or the world stops). */
@@ -178,16 +182,21 @@ static bool keeper_sleep(void)
 		return false;
 	note_clear(&sched.keeper_note);
 	store_rlx(&sched.keeper_until, TIMER_NEVER); /* relaxed: ordered by the fence */
-	fence_heavy();                               /* KEEP-SLEEP: from here on every new timer breaks us */
+	fence_heavy();                               /* KEEP-SLEEP: now every new timer breaks us */
 	bool has_work = work_is_visible(&first);
-	if (!has_work && first != TIMER_NEVER && load_rlx(&sched.run_state) != RUN_ENDING) { /* relaxed: it wakes us */
-		store_rlx(&sched.keeper_until, first); /* relaxed: whoever sees the old value wakes us too soon */
+	if (!has_work && first != TIMER_NEVER &&
+	    load_rlx(&sched.run_state) != RUN_ENDING) { /* relaxed: it wakes us */
+		/* relaxed: whoever sees the old value wakes us too soon */
+		store_rlx(&sched.keeper_until, first);
 		(void)note_sleep_until(&sched.keeper_note, first);
 		has_work = true;
 	}
 	store_rel(&sched.keeper_taken, 0); /* KEEP-TAKE */
 	if (!has_work && MODEL_KEEP("keeper-leave-look")) {
-		/* Who armed a timer since our look relied on us, or found the role taken and sleeps: FN3. */
+		/*
+		 * Who armed a timer since our look relied on us, or found the role taken
+		 * and sleeps: FN3.
+		 */
 		fence_heavy(); /* KEEP-SLEEP: the role is free, then the look */
 		has_work = work_is_visible(&first) || first != TIMER_NEVER;
 	}
@@ -216,7 +225,7 @@ static bool sleep_until_woken(struct m *mp)
 		store_rlx(&sched.coarse_now, os_now()); /* relaxed: a hint */
 		if (reacquire_p(mp))
 			return true;
-		if (load_rlx(&idle.n_p) == 0) /* relaxed: all are busy and look at their own timers */
+		if (load_rlx(&idle.n_p) == 0) /* relaxed: all look at their own timers */
 			break;
 	}
 	return stop_m(mp);
@@ -227,7 +236,7 @@ struct g *find_runnable(struct m *mp, bool *inherits_slice)
 	for (;;) {
 		struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
 		struct g *gp;
-		if (unlikely(load_rlx(&sched.stop_wanted))) { /* relaxed: seen a little later at worst */
+		if (unlikely(load_rlx(&sched.stop_wanted))) { /* relaxed: seen a little later */
 			if (!world_stop_here(mp))
 				return NULL;
 			continue;

@@ -6,8 +6,8 @@
  *   schedule of another M (it picked the G) -> [locked_g_hand_over] -> P and G go to the G's own M
  *
  * LT1  While locked_g is set, the M runs nothing else; the G runs nowhere else.
- * LT2  A goroutine that ends while locked ends its thread, which may be in a state that nobody else wants;
- *      the initial thread is only put to sleep.
+ * LT2  A goroutine that ends while locked ends its thread, which may be in a state that nobody else
+ *      wants; the initial thread is only put to sleep.
  *
  * Locking: sched.lock for the count of waiting Ms. Go: stoplockedm, startlockedm, LockOSThread.
  */
@@ -25,7 +25,7 @@ static void count_waiting(int change)
 static bool wait_for_p(struct m *mp)
 {
 	lock_acquire(&sched.lock);
-	bool is_ending = load_rlx(&sched.run_state) == RUN_ENDING; /* relaxed: written under the lock */
+	bool is_ending = load_rlx(&sched.run_state) == RUN_ENDING; /* relaxed: under the lock */
 	if (!is_ending)
 		deadlock_check();
 	lock_release(&sched.lock);
@@ -55,7 +55,9 @@ bool locked_g_hand_over(struct m *mp, struct g *gp)
 
 	lock_acquire(&sched.lock);
 	sched.n_m_waiting_locked--;
-	/* The G comes along in the owner's locked_g: the owner runs it without looking elsewhere. */
+	/*
+	 * The G comes along in the owner's locked_g: the owner runs it without looking elsewhere.
+	 */
 	owner->next_p = release_p(mp);
 	bool must_wake = note_post(&owner->note); /* under the lock, as in start_m_locked */
 	lock_release(&sched.lock);

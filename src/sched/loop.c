@@ -3,13 +3,15 @@
  *
  *   park, yield, exit, mstart -> [switch_to_g0] -> [schedule] -> find -> [execute] -> the G
  *
- * LO1  schedule() runs on g0 and holds a P; what it returns is the context to resume, with curg set.
- * LO2  A slice is counted once: a G taken from the next slot goes on with the slice of the G that put it
- *      there, so that two Gs which wake each other share one slice and cannot shut out the rest.
+ * LO1  schedule() runs on g0 and holds a P; what it returns is the context to resume,
+ *      with curg set.
+ * LO2  A slice is counted once: a G taken from the next slot goes on with the slice of the G
+ *      that put it there, so that two Gs which wake each other share one slice and cannot
+ *      shut out the rest.
  * LO3  A G with a thread of its own runs on that M only.
  *
- * Locking: none of its own. Go: schedule, execute in runtime/proc.go; ours returns the context to the switch
- * instead of jumping to it, so that calls and returns stay paired (arch.h, AR2).
+ * Locking: none of its own. Go: schedule, execute in runtime/proc.go; ours returns the context to
+ * the switch instead of jumping to it, so that calls and returns stay paired (arch.h, AR2).
  */
 #include "arch/arch.h"
 #include "base/sanitize.h"
@@ -18,12 +20,15 @@
 
 bool sanitize_is_on;
 
-/* Each of these stands where the stacks change; the sanitizers must not instrument them (sanitize.h). */
+/*
+ * Each of these stands where the stacks change; the sanitizers must not instrument
+ * them (sanitize.h).
+ */
 SANITIZE_NOTHING static void sanitize_leave_g(struct m *mp, struct g *gp)
 {
 	if (__sanitizer_start_switch_fiber)
-		__sanitizer_start_switch_fiber(gp->is_ending ? NULL : &gp->asan_fake_stack, mp->stack_lo,
-					       mp->stack_size);
+		__sanitizer_start_switch_fiber(gp->is_ending ? NULL : &gp->asan_fake_stack,
+					       mp->stack_lo, mp->stack_size);
 	if (__tsan_switch_to_fiber)
 		__tsan_switch_to_fiber(mp->tsan_fiber, TSAN_SWITCH_FLAGS);
 }
@@ -96,7 +101,7 @@ void *execute(struct m *mp, struct g *gp)
 	g_transition(gp, G_RUNNABLE, G_RUNNING);
 	gp->m = mp;
 	mp->curg = gp;
-	store_rlx(&pp->sched_calls, load_rlx(&pp->sched_calls) + 1); /* relaxed: we write, others watch */
+	store_rlx(&pp->sched_calls, load_rlx(&pp->sched_calls) + 1); /* relaxed: only we write */
 	if (!gp->sp)
 		g_first_run(mp, gp);
 	return gp->sp;
@@ -104,7 +109,7 @@ void *execute(struct m *mp, struct g *gp)
 
 static void slice_begin(struct p *pp)
 {
-	store_rlx(&pp->sched_tick, load_rlx(&pp->sched_tick) + 1); /* relaxed: we write, sysmon watches */
+	store_rlx(&pp->sched_tick, load_rlx(&pp->sched_tick) + 1); /* relaxed: only we write */
 	pp->ticks_without_globq++;
 	pp->spills = 0;
 	if (unlikely(load_rlx(&pp->preempt))) /* relaxed: seen one slice late at worst */

@@ -4,7 +4,8 @@
  *   wake -> [m_new], [m_start_thread] -> thread -> [m_run] -> schedule ... -> the thread ends
  *   goro_run -> [m_run] on the calling thread
  *
- * MS1  An M is in all_m and counted in n_m from m_new() until its thread has left the loop for good.
+ * MS1  An M is in all_m and counted in n_m from m_new() until its thread has left the
+ *      loop for good.
  * MS2  The M's memory is freed by its own thread, last, under sched.lock.
  *
  * Locking: sched.lock. Go: allocm, newm, mstart, mexit in runtime/proc.go.

@@ -1,16 +1,19 @@
 /*
  * panic.c - deferred calls, panics, and goro_try, which catches them.
  *
- *   goro_panic -> what is deferred runs -> the innermost goro_try returns false, or the process ends
+ *   goro_panic -> what is deferred runs -> the innermost goro_try returns false, or it all ends
  *
- * PN1  u.run.deferred is the stack of deferred calls of one goroutine; a record is taken off before its function
- *      is called, so that no deferred call runs twice, whatever it does.
- * PN2  A goro_try remembers the top of that stack; a panic inside it runs what lies above, and no more.
- * PN3  Deferred calls run on the stack of the panic, above the frames that are left: nothing is unwound until
- *      goro_try jumps. A goro_exit in a deferred call ends the goroutine, and the panic with it.
+ * PN1  u.run.deferred is the stack of deferred calls of one goroutine; a record is taken off before
+ *      its function is called, so that no deferred call runs twice, whatever it does.
+ * PN2  A goro_try remembers the top of that stack; a panic inside it runs what lies
+ *      above, and no more.
+ * PN3  Deferred calls run on the stack of the panic, above the frames that are left: nothing is
+ *      unwound until goro_try jumps. A goro_exit in a deferred call ends the goroutine, and the
+ *      panic with it.
  *
- * A plain thread has no deferred calls, but goro_try works there: its frames lie in one list for all threads, since
- * the only thread-local is the M. Jumps are longjmp: C++ destructors between are not run.
+ * A plain thread has no deferred calls, but goro_try works there: its frames lie in one list
+ * for all threads, since the only thread-local is the M. Jumps are longjmp: C++ destructors
+ * between are not run.
  *
  * Locking: foreign.lock (LEAF) for that list. Go: gopanic, gorecover, Goexit in runtime/panic.go.
  */
@@ -99,7 +102,7 @@ void goro_exit(void)
 
 	if (!gp)
 		panic_at("goro_exit outside a goroutine");
-	gp->u.run.tries = NULL; /* all frames are left: no goro_try among them catches what is to come */
+	gp->u.run.tries = NULL; /* all frames are left: no goro_try among them catches any more */
 	run_deferred(gp, NULL);
 	if (gp->is_main)
 		sched.main_exited = true;

@@ -4,13 +4,14 @@
  *   chan, sleep, ... -> [park] -> g0: WAITING, commit -> schedule
  *   the other side   -> [ready] -> RUNNABLE, next slot of this P (or the global queue) -> wake
  *
- * PK1  The commit function, which lets others see the G, runs on g0 after the G's registers lie on its
- *      stack and its state is WAITING: nobody can run a G that is not at rest.
+ * PK1  The commit function, which lets others see the G, runs on g0 after the G's registers lie on
+ *      its stack and its state is WAITING: nobody can run a G that is not at rest.
  * PK2  After the commit the parking M does not touch the G again: it may run elsewhere already.
  * PK3  Exactly one waker calls ready() for one park.
  *
- * Locking: the caller's lock is released by its commit function. Order: what the waker wrote before ready()
- * reaches the G through its queue (RQ-PUB, RQ-NEXT) or the queue's lock. Go: gopark, goready, Gosched.
+ * Locking: the caller's lock is released by its commit function. Order: what the waker wrote before
+ * ready() reaches the G through its queue (RQ-PUB, RQ-NEXT) or the queue's lock. Go: gopark,
+ * goready, Gosched.
  */
 #include "base/sanitize.h"
 #include "event/timer.h"
@@ -18,7 +19,10 @@
 #include "queue/runq.h"
 #include "sched/sched.h"
 
-/* After a yield that found others, so many yields go through the queue even when it looks empty: see goro_yield. */
+/*
+ * After a yield that found others, so many yields go through the queue even when it looks empty:
+ * see goro_yield.
+ */
 #define YIELD_HEAT 64u
 
 static void canary_check(struct g *gp)
@@ -102,11 +106,15 @@ static void *yield_on_g0(void *arg)
 		pp->yield_heat = YIELD_HEAT;
 	else if (pp->yield_heat)
 		pp->yield_heat--;
-	/* What the schedule loop would do after the put, under one lock, if nothing else has a claim. */
+	/*
+	 * What the schedule loop would do after the put, under one lock, if nothing
+	 * else has a claim.
+	 */
 	if (!has_local && timers_first(&pp->timers) == TIMER_NEVER && !mp->locked_g &&
 	    !load_rlx(&sched.stop_wanted)) { /* relaxed: seen a little later at worst */
 		pp->ticks_without_globq = 0;
-		picked = globq_rotate(gp, &pp->runq, load_rlx(&sched.n_procs)); /* relaxed: a divisor */
+		/* relaxed: a divisor */
+		picked = globq_rotate(gp, &pp->runq, load_rlx(&sched.n_procs));
 	} else {
 		globq_put(gp);
 	}

@@ -1,13 +1,15 @@
 /*
  * preempt.c - asking a G that has run long enough to yield at its next call of the library.
  *
- *   sysmon (10 ms), world_stop -> [preempt_ask] -> P's request word -> [preempt_check] in every call -> yield
+ *   sysmon (10 ms), world_stop -> [preempt_ask] -> P's request word
+ *                              -> [preempt_check] in every call -> yield
  *
- * PR1  preempt_pending is the number of Ps with preempt != 0; each change of one goes with a change of the
- *      other, so that the fast paths read one word that is nearly always 0.
+ * PR1  preempt_pending is the number of Ps with preempt != 0; each change of one goes with a change
+ *      of the other, so that the fast paths read one word that is nearly always 0.
  *
- * Locking: none. Order: PREEMPT-ASK. Go: preemptone, checked in every function prologue; ours in every call
- * of the library and in goro_checkpoint(). A loop that makes no call is not stopped by this file.
+ * Locking: none. Order: PREEMPT-ASK. Go: preemptone, checked in every function prologue; ours
+ * in every call of the library and in goro_checkpoint(). A loop that makes no call is not
+ * stopped by this file.
  */
 #include "event/timer.h"
 #include "goro.h"
@@ -64,12 +66,14 @@ void goro_yield(void)
 		panic_at("goro_yield outside a goroutine");
 	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
 	/*
-	 * Nobody else to run: behind nobody is in front. Timers and requests are looked at all the same. Not while
-	 * others have been seen lately: a yielder that skips the queue in the moment when it happens to be empty
-	 * would get more than its share.
+	 * Nobody else to run: behind nobody is in front. Timers and requests are looked at all the
+	 * same. Not while others have been seen lately: a yielder that skips the queue in the
+	 * moment when it happens to be empty would get more than its share.
 	 */
-	if (!pp->yield_heat && runq_is_empty(&pp->runq) && !globq_size() && timers_first(&pp->timers) == TIMER_NEVER &&
-	    !load_rlx(&preempt_pending) && !load_rlx(&sched.stop_wanted)) /* relaxed: seen next time */
+	if (!pp->yield_heat && runq_is_empty(&pp->runq) && !globq_size() &&
+	    timers_first(&pp->timers) == TIMER_NEVER &&
+	    !load_rlx(&preempt_pending) && /* relaxed: seen next time */
+	    !load_rlx(&sched.stop_wanted)) /* relaxed: seen next time */
 		return;
 	yield_global(mp);
 }

@@ -1,10 +1,11 @@
 /*
  * sched.h - the state that all Ps share, and the verbs of this floor.
  *
- * SC1  p[0..n_procs) are the Ps that may run; the array and the Ps live until the run ends, so that anybody
- *      may look at a P that has just become DEAD.
+ * SC1  p[0..n_procs) are the Ps that may run; the array and the Ps live until the run ends, so that
+ *      anybody may look at a P that has just become DEAD.
  * SC2  stop_wanted != 0: whoever enters the schedule loop gives its P away instead of running a G.
- * SC3  n_m counts every M from its making to its end; n_m == idle + locked and waiting + those that work.
+ * SC3  n_m counts every M from its making to its end; n_m == idle + locked and waiting +
+ *      those that work.
  */
 #ifndef SCHED_SCHED_H
 #define SCHED_SCHED_H
@@ -28,13 +29,13 @@ struct sched {
 	atomic_of(uint32_t) run_state;     /* enum run_state; RUN-STATE */
 	struct m *all_m;                   /* lock */
 	uint32_t n_m, next_m_id;           /* lock */
-	uint32_t n_m_waiting_locked;       /* lock: Ms that wait for their locked G, or leave after it */
-	bool start_failed;                 /* lock: an M could not be had, and nobody has looked since; wake.c */
+	uint32_t n_m_waiting_locked;       /* lock: Ms that wait for their locked G, or leave */
+	bool start_failed;                 /* lock: no M could be had, nobody looked since; WK3 */
 	uint32_t max_m;                    /* lock */
 	atomic_of(uint64_t) next_g_id;     /* any thread: the next batch */
 	atomic_of(uint64_t) n_spawned_outside; /* any thread: spawned by threads without a P */
 	atomic_of(int64_t) coarse_now;     /* sysmon, sometimes others: the clock, a few ms old */
-	atomic_of(uint32_t) keeper_taken;  /* an M sleeps until the next timer; KEEP-ADD, KEEP-SLEEP */
+	atomic_of(uint32_t) keeper_taken;  /* an M sleeps until a timer; KEEP-ADD, KEEP-SLEEP */
 	atomic_of(int64_t) keeper_until;   /* when it wakes */
 	struct note keeper_note;
 	struct note end_note;              /* the last M has left */
@@ -54,7 +55,10 @@ extern atomic_of(uint32_t) preempt_pending;
 void *schedule(struct m *mp);
 /* The same, with a G that the caller has taken from a queue already. The M has no locked G then. */
 void *schedule_picked(struct m *mp, struct g *gp);
-/* Leave the G's stack for g0; fn runs there and returns the next context. Returns when the G runs again. */
+/*
+ * Leave the G's stack for g0; fn runs there and returns the next context. Returns when
+ * the G runs again.
+ */
 void switch_to_g0(struct m *mp, struct g *gp, void *(*fn)(void *));
 /* The same for a G that has ended. */
 noreturn void leave_for_g0(struct m *mp, struct g *gp, void *(*fn)(void *));
@@ -95,8 +99,8 @@ void put_runnable_list(struct p *pp, struct glist *list);
 /* ---- park.c ---- */
 
 /*
- * Stop running this G until somebody calls ready(). commit(gp, arg) runs on g0 after the registers are
- * saved; it publishes the G (unlocks what it waits on), or returns false to go on at once.
+ * Stop running this G until somebody calls ready(). commit(gp, arg) runs on g0 after the registers
+ * are saved; it publishes the G (unlocks what it waits on), or returns false to go on at once.
  */
 void park(bool (*commit)(struct g *, void *), void *arg, enum wait_reason reason);
 /* Make a WAITING G runnable. Any thread. */
@@ -157,8 +161,9 @@ static inline void preempt_check(void)
 /* ---- world.c ---- */
 
 /*
- * Stop every P; the caller may be a G or a plain thread, never g0. One at a time. False: at the deadline some
- * goroutine was still running without a call; the others are stopped, and world_start() must follow all the same.
+ * Stop every P; the caller may be a G or a plain thread, never g0. One at a time. False: at the
+ * deadline some goroutine was still running without a call; the others are stopped, and
+ * world_start() must follow all the same.
  */
 bool world_stop(enum wait_reason reason, int64_t deadline);
 void world_start(void);
@@ -197,7 +202,10 @@ bool locked_m_wait(struct m *mp);
 /* gp belongs to another M: give it our P, and get another. False: the run has ended. */
 bool locked_g_hand_over(struct m *mp, struct g *gp);
 
-/* The G that ended was locked to mp: the thread ends with it (the initial one waits for the run's end). */
+/*
+ * The G that ended was locked to mp: the thread ends with it (the initial one waits for
+ * the run's end).
+ */
 void *locked_m_end(struct m *mp);
 
 /* ---- sysmon.c ---- */

@@ -1,14 +1,16 @@
 /*
  * spawn.c - making goroutines, and how they begin and end.
  *
- *   go() -> [spawn] -> next slot -> ... -> execute -> [g_first_run] -> [g_entry] -> fn -> [g_exit] -> free list
+ *   go() -> [spawn] -> next slot -> ... -> execute -> [g_first_run] -> [g_entry] -> fn
+ *        -> [g_exit] -> free list
  *
- * SP1  A G gets its stack at its first run and gives it back before anything else runs on that M: a burst of
- *      short goroutines uses a few hot stacks.
- * SP2  Arguments are copied into the G at once, or to the heap when they are larger than G_INLINE_ARGS, and
- *      move to the top of the stack at the first run.
- * SP3  A goroutine that spawns without end is treated as having used its slice after SPILL_LIMIT halves of
- *      a ring, so that its children run and their Gs and stacks are used again while they are in the caches.
+ * SP1  A G gets its stack at its first run and gives it back before anything else runs on that M: a
+ *      burst of short goroutines uses a few hot stacks.
+ * SP2  Arguments are copied into the G at once, or to the heap when they are larger than
+ *      G_INLINE_ARGS, and move to the top of the stack at the first run.
+ * SP3  A goroutine that spawns without end is treated as having used its slice after SPILL_LIMIT
+ *      halves of a ring, so that its children run and their Gs and stacks are used again while they
+ *      are in the caches.
  *
  * Locking: none; the P's free list has one owner. Go: newproc, goexit0 in runtime/proc.go.
  */
@@ -83,8 +85,8 @@ static bool args_copy(struct g *gp, const struct spawn_request *r)
 }
 
 /*
- * gp is dead: its stack, name, waiter, locked_m and flags are zero (g_wipe). Here the rest of what reports and the
- * first run look at.
+ * gp is dead: its stack, name, waiter, locked_m and flags are zero (g_wipe). Here the rest of what
+ * reports and the first run look at.
  */
 static int g_fill(struct g *gp, const struct spawn_request *r)
 {
@@ -157,7 +159,7 @@ int spawn(const struct spawn_request *r)
 	gp->parent_id = mp->curg ? mp->curg->id : 0;
 	g_transition(gp, G_DEAD, G_IDLE);
 	g_transition(gp, G_IDLE, G_RUNNABLE);
-	store_rlx(&pp->n_spawned, load_rlx(&pp->n_spawned) + 1); /* relaxed: we write, others add up */
+	store_rlx(&pp->n_spawned, load_rlx(&pp->n_spawned) + 1); /* relaxed: only we write */
 	sanitize_release(gp);
 	put_runnable(pp, gp, true);
 	wake();
@@ -175,7 +177,10 @@ static void *args_place(struct stack stack, uint32_t size)
 
 static void *exit_on_g0(void *arg);
 
-/* The G's own first frame. Returns, so that the processor's return predictor stays right (arch.h, AR2). */
+/*
+ * The G's own first frame. Returns, so that the processor's return predictor stays right
+ * (arch.h, AR2).
+ */
 static struct ctx_leaving *g_entry(void *arg)
 {
 	struct g *gp = arg;
@@ -201,7 +206,8 @@ void g_first_run(struct m *mp, struct g *gp)
 	void *top, *start_arg = NULL;
 
 	if (!gp->has_own_stack)
-		gp->stack = stack_take(&load_rlx(&mp->p)->stacks, &gp->has_canary); /* relaxed: our own */
+		gp->stack = stack_take(&load_rlx(&mp->p)->stacks, /* relaxed: our own */
+				       &gp->has_canary);
 	if (gp->args_size == ARGS_ARE_POINTER) {
 		start_arg = gp->u.arg;
 		top = (void *)(stack_top(gp->stack) & ~(uintptr_t)15);
@@ -241,7 +247,8 @@ static void *exit_on_g0(void *arg)
 	else
 		stack_unmap(gp->stack);
 	bool was_locked = gp->locked_m != NULL;
-	if (unlikely(gp->name || was_locked || gp->has_own_stack || gp->has_canary || gp->is_main || sanitize_is_on))
+	if (unlikely(gp->name || was_locked || gp->has_own_stack || gp->has_canary || gp->is_main ||
+		     sanitize_is_on))
 		g_wipe(gp);
 	gp->m = NULL;
 	gp->is_ending = false;

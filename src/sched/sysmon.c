@@ -1,15 +1,17 @@
 /*
  * sysmon.c - the thread that watches the others; it has no P.
  *
- *   boot -> [sysmon_start] -> every 1 to 10 ms: long runners asked to yield, unused memory given back,
- *                             schedtrace, a suspected deadlock looked at again, SIGQUIT served
+ *   boot -> [sysmon_start] -> every 1 to 10 ms: long runners asked to yield, unused memory
+ *                             given back, schedtrace, a suspected deadlock looked at again,
+ *                             SIGQUIT served
  *
- * SM1  It sleeps without end when all Ps are idle and nothing is left to give back: an idle program uses no CPU.
- * SM2  asleep (store), heavy fence, look at the idle Ps | P taken, light fence, look at asleep: label
- *      SYSMON-SLEEP; one of the two sees the other.
+ * SM1  It sleeps without end when all Ps are idle and nothing is left to give back: an idle
+ *      program uses no CPU.
+ * SM2  asleep (store), heavy fence, look at the idle Ps | P taken, light fence, look at asleep:
+ *      label SYSMON-SLEEP; one of the two sees the other.
  *
- * It starts at 1 ms, not at Go's 20 us: there are no Ps to take back from system calls yet, and with sleeps of
- * a millisecond in the program the short rounds were most of its CPU time.
+ * It starts at 1 ms, not at Go's 20 us: there are no Ps to take back from system calls yet, and
+ * with sleeps of a millisecond in the program the short rounds were most of its CPU time.
  *
  * Locking: none; sched.lock for the caches of idle Ps. Go: sysmon, retake in runtime/proc.go.
  */
@@ -40,7 +42,8 @@ int64_t sysmon_trace_period;
 
 static bool all_idle(void)
 {
-	return load_rlx(&idle.n_p) == load_acq(&sched.n_procs); /* relaxed: ordered by the fence; PROCS-SET */
+	return load_rlx(&idle.n_p) ==    /* relaxed: ordered by the fence */
+	       load_acq(&sched.n_procs); /* PROCS-SET */
 }
 
 void sysmon_wake_if_asleep(void)
@@ -69,8 +72,9 @@ static bool retake(int64_t now)
 
 	for (uint32_t i = 0; i < n; i++) {
 		struct p *pp = sched.p[i];
-		uint32_t tick = load_rlx(&pp->sched_tick);      /* relaxed: compared over milliseconds */
-		if (load_rlx(&pp->state) != P_RUNNING || tick != pp->seen_tick) { /* relaxed: a look */
+		uint32_t tick = load_rlx(&pp->sched_tick);  /* relaxed: compared over ms */
+		if (load_rlx(&pp->state) != P_RUNNING || /* relaxed: a look */
+		    tick != pp->seen_tick) {
 			pp->seen_tick = tick;
 			pp->seen_since = now;
 		} else if (now - pp->seen_since >= SLICE_NS) {

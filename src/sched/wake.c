@@ -3,24 +3,26 @@
  *
  *   go(), ready(), timers -> [wake] -> a spinning M -> find -> work, or sleep again (find.c)
  *
- * The protocol (Go's, told for both sides). Work may be published in any ring, in the global queue, or as
- * a timer. An M may sleep only when there is no work that nobody looks for.
+ * The protocol (Go's, told for both sides). Work may be published in any ring, in the global queue,
+ * or as a timer. An M may sleep only when there is no work that nobody looks for.
  *
  *   submit:  publish the work;               WAKE-SUBMIT: light fence;  read n_idle_p, n_spinning;
  *            if a P is idle and nobody spins: wake an M that spins.
  *   sleep:   n_idle_p++ (P released); n_spinning-- if it spun;  WAKE-SLEEP: heavy fence;
  *            look at every ring, the global queue and the timers again.
  *
- * The light and the heavy fence are a StoreLoad pair (base/atomic.h): either the submitter sees the idle P and no
- * spinner, or the sleeper sees the work. If the submitter relies on another spinner, that one passes
- * through "sleep" later, or finds work and then wakes a further M itself (spinning_end).
- * Differs from Go in two ways: every M that releases its P looks again, not only one that spun, which makes Go's
- * needspinning flag unnecessary; and the submitter pays no fence instruction.
+ * The light and the heavy fence are a StoreLoad pair (base/atomic.h): either the submitter sees
+ * the idle P and no spinner, or the sleeper sees the work. If the submitter relies on another
+ * spinner, that one passes through "sleep" later, or finds work and then wakes a further M
+ * itself (spinning_end). Differs from Go in two ways: every M that releases its P looks again,
+ * not only one that spun, which makes Go's needspinning flag unnecessary; and the submitter pays
+ * no fence instruction.
  *
  * WK1  n_spinning counts the Ms with is_spinning, and those being started as such.
  * WK2  At most half of the busy Ps' worth of Ms spin (find.c).
- * WK3  A start for which no thread was to be had is made good by the next M that would go idle: it takes an idle
- *      P and looks, since those who submitted meanwhile relied on the M that never came.
+ * WK3  A start for which no thread was to be had is made good by the next M that would go
+ *      idle: it takes an idle P and looks, since those who submitted meanwhile relied on the M
+ *      that never came.
  *
  * Locking: sched.lock for the idle lists. Go: wakep, startm, ready in runtime/proc.go.
  */
@@ -130,11 +132,14 @@ static void start_new_m(struct p *pp, bool is_spinning)
 	if (has_idle_m)
 		wake(); /* it went idle meanwhile */
 	if (nobody_left)
-		fatal("cannot create a thread (error %d) and no other can run goroutines: raise the limit of "
-		      "processes (ulimit -u) or of memory", -error);
+		fatal("cannot create a thread (error %d) and no other can run goroutines: "
+		      "raise the limit of processes (ulimit -u) or of memory",
+		      -error);
 	if (xchg_rlx(&has_warned, 1) == 0) /* relaxed: only one wins */
-		print_to(2, "goro: cannot create a thread (error %d): going on with %u; raise the limit of "
-			    "processes (ulimit -u) or of memory\n", -error, sched.n_m);
+		print_to(2,
+			 "goro: cannot create a thread (error %d): going on with %u; "
+			 "raise the limit of processes (ulimit -u) or of memory\n",
+			 -error, sched.n_m);
 }
 
 /* Under sched.lock, which it releases. */
@@ -152,7 +157,10 @@ static void start_m_locked(struct p *pp, bool is_spinning)
 		start_new_m(pp, is_spinning);
 		return;
 	}
-	/* Under the lock: at the end of a run the M may wake by itself, leave, and free itself under this lock. */
+	/*
+	 * Under the lock: at the end of a run the M may wake by itself, leave, and free itself
+	 * under this lock.
+	 */
 	mp->next_p = pp;
 	mp->starts_spinning = is_spinning;
 	bool must_wake = note_post(&mp->note);

@@ -5,11 +5,12 @@
  *   schedule loop of the others -> [world_stop_here] -> their P is STOPPED, the M sleeps
  *
  * WD1  One stopper at a time; others queue (world.waiting) and park.
- * WD2  stop_left counts the Ps that are neither STOPPED nor DEAD; whoever brings it to 0 wakes the stopper.
- * WD3  A P can leave the idle list only under sched.lock, and while stop_wanted the list is empty: so no P
- *      starts again before world_start().
- * WD4  Stopping takes as long as the longest stretch between two calls of the library; sysmon and the
- *      stopper repeat their request, since a G may clear it at the end of its slice.
+ * WD2  stop_left counts the Ps that are neither STOPPED nor DEAD; whoever brings it to 0
+ *      wakes the stopper.
+ * WD3  A P can leave the idle list only under sched.lock, and while stop_wanted the list is empty:
+ *      so no P starts again before world_start().
+ * WD4  Stopping takes as long as the longest stretch between two calls of the library; sysmon and
+ *      the stopper repeat their request, since a G may clear it at the end of its slice.
  *
  * Locking: world.lock (WORLD) for the queue, sched.lock (SCHED) for the Ps. Order: PROCS-SET.
  * Go: stopTheWorldWithSema, startTheWorldWithSema, procresize in runtime/proc.go.
@@ -92,7 +93,10 @@ static void world_give(void)
 		note_wake(next->note);
 }
 
-/* The end of a run: whoever queues here is a goroutine that will never run, or a plain thread that is too late. */
+/*
+ * The end of a run: whoever queues here is a goroutine that will never run, or a plain thread
+ * that is too late.
+ */
 void world_reset(void)
 {
 	world.is_taken = false;
@@ -139,7 +143,7 @@ bool world_stop(enum wait_reason reason, int64_t deadline)
 	lock_acquire(&sched.lock);
 	note_clear(&sched.stop_note);
 	store_rlx(&sched.stop_wanted, 1); /* relaxed: others may see it late */
-	sched.stop_left = load_rlx(&sched.n_procs) + 1; /* relaxed: ours to write; one for ourselves */
+	sched.stop_left = load_rlx(&sched.n_procs) + 1; /* relaxed: ours; one for ourselves */
 	if (own)
 		stopped_one(own);
 	while ((pp = idle_get_p()))
@@ -177,7 +181,8 @@ static void distribute(struct p *own)
 			idle_put_p(pp);
 		}
 	}
-	store_rlx(&sched.stop_wanted, load_rlx(&sched.run_state) == RUN_ENDING); /* relaxed: under the lock */
+	/* relaxed: under the lock */
+	store_rlx(&sched.stop_wanted, load_rlx(&sched.run_state) == RUN_ENDING);
 	lock_release(&sched.lock);
 	while (n_busy)
 		start_m(busy[--n_busy], false);
@@ -195,15 +200,19 @@ void world_start(void)
 
 static struct p *p_new(uint32_t id)
 {
-	struct p *pp = os_mem_reserve((sizeof(*pp) + 4095) & ~(size_t)4095);
+	/*
+	 * Kept from run to run: a plain thread may still look at a P (goro_count)
+	 * while its run ends.
+	 */
+	static struct p *kept[MAXPROCS_LIMIT];
+	struct p *pp = kept[id];
 
 	if (!pp)
-		return NULL;
+		pp = kept[id] = os_mem_reserve((sizeof(*pp) + 4095) & ~(size_t)4095);
 	/* What lies in its cache is in no G: one more for a slot that the scavenger has in hand. */
-	if (stack_pool_grow(STACK_CACHE + 1) < 0) {
-		os_mem_release(pp, (sizeof(*pp) + 4095) & ~(size_t)4095);
+	if (!pp || stack_pool_grow(STACK_CACHE + 1) < 0)
 		return NULL;
-	}
+	memset(pp, 0, sizeof(*pp));
 	pp->id = id;
 	pp->seen_since = os_now();
 	pp->rand = rand_seed(id + (uint64_t)os_now());
@@ -278,7 +287,8 @@ void world_freeze(void)
 		for (uint32_t j = 0; j < load_acq(&sched.n_procs); j++) { /* PROCS-SET */
 			struct p *pp = sched.p[j];
 			struct m *mp = m_self();
-			if (load_rlx(&pp->state) == P_RUNNING && (!mp || load_rlx(&mp->p) != pp)) /* relaxed: a look */
+			if (load_rlx(&pp->state) == P_RUNNING && /* relaxed: a look */
+			    (!mp || load_rlx(&mp->p) != pp))     /* relaxed: a look */
 				all_stopped = false;
 		}
 		if (all_stopped)

@@ -1,22 +1,26 @@
 /*
- * chan.c - channels: a ring buffer, waiting senders and receivers in order, direct copy between stacks.
+ * chan.c - channels: a ring buffer, waiting senders and receivers in order, direct copy
+ * between stacks.
  *
  *   goro_chan_send -> a waiting receiver's variable | buffer | wait in senders
  *   goro_chan_recv -> a waiting sender's variable   | buffer | wait in receivers
  *   goro_chan_close -> everybody who waits
  *
- * CH1  count <= capacity; recv_at is the oldest value, (recv_at + count) % capacity the next free place.
- * CH2  receivers is empty, or the buffer is empty; senders is empty, or the buffer is full (capacity 0 is both).
- *      A waiter that has given up but not yet left its queue counts as absent.
+ * CH1  count <= capacity; recv_at is the oldest value, (recv_at + count) % capacity the
+ *      next free place.
+ * CH2  receivers is empty, or the buffer is empty; senders is empty, or the buffer is
+ *      full (capacity 0 is both). A waiter that has given up but not yet left its queue
+ *      counts as absent.
  * CH3  A closed channel has no waiters.
- * CH4  After the lock is released, nothing of the channel is touched but by who still has a call to make:
- *      the last reference may be dropped by whoever our value or wake-up reaches (lock.h, LK1).
+ * CH4  After the lock is released, nothing of the channel is touched but by who still has a call
+ *      to make: the last reference may be dropped by whoever our value or wake-up reaches
+ *      (lock.h, LK1).
  *
- * No operation allocates: a waiter's record lies on its own stack, and values are copied straight between the
- * variables of the two sides.
+ * No operation allocates: a waiter's record lies on its own stack, and values are copied straight
+ * between the variables of the two sides.
  *
- * Locking: one lock a channel (rank CHAN). Order: a send happens before its receive completes, by the lock or by
- * ready(). Go: runtime/chan.go.
+ * Locking: one lock a channel (rank CHAN). Order: a send happens before its receive completes, by
+ * the lock or by ready(). Go: runtime/chan.go.
  */
 #include <errno.h>
 #include <string.h>
@@ -44,7 +48,8 @@ goro_chan *goro_chan_make(size_t elem_size, size_t capacity)
 	size_t bytes;
 
 	if (elem_size > PTRDIFF_MAX || capacity > PTRDIFF_MAX ||
-	    __builtin_mul_overflow(elem_size, capacity, &bytes) || bytes > PTRDIFF_MAX - sizeof(goro_chan))
+	    __builtin_mul_overflow(elem_size, capacity, &bytes) ||
+	    bytes > PTRDIFF_MAX - sizeof(goro_chan))
 		panic_at("makechan: size out of range");
 	goro_chan *c = os_alloc(sizeof(*c) + bytes);
 	if (!c)
@@ -65,7 +70,7 @@ goro_chan *goro_chan_ref(goro_chan *c)
 
 void goro_chan_unref(goro_chan *c)
 {
-	if (!c || add_acq_rel(&c->refs, (uint32_t)-1) != 1) /* CHAN-REF: what others did with it before */
+	if (!c || add_acq_rel(&c->refs, (uint32_t)-1) != 1) /* CHAN-REF: what others did before */
 		return;
 	os_free(c); /* CH4 */
 }
@@ -145,14 +150,18 @@ static enum outcome send_now(goro_chan *c, const void *elem)
 	return MUST_WAIT;
 }
 
-/* Under the lock, which DONE and CLOSED release. A waiting sender's value goes behind those in the buffer. */
+/*
+ * Under the lock, which DONE and CLOSED release. A waiting sender's value goes behind those
+ * in the buffer.
+ */
 static enum outcome recv_now(goro_chan *c, void *elem)
 {
 	struct waiter *w;
 
 	if (load_rlx(&c->count) > 0) { /* relaxed: under the lock */
 		buffer_get(c, elem);
-		w = MODEL_KEEP("chan-move-up") ? waitq_pop(&c->senders) : NULL; /* CH2: there was no free place before */
+		/* CH2: there was no free place before */
+		w = MODEL_KEEP("chan-move-up") ? waitq_pop(&c->senders) : NULL;
 		if (w) {
 			buffer_put(c, w->elem);
 			w->ok = true;
@@ -340,7 +349,8 @@ size_t goro_chan_cap(goro_chan *c)
 static void size_check(goro_chan *c, size_t size, const char *call)
 {
 	if (unlikely(c && c->elem_size != size))
-		goro_panic("%s: value of %zu bytes on a channel of %zu-byte elements", call, size, c->elem_size);
+		goro_panic("%s: value of %zu bytes on a channel of %zu-byte elements", call, size,
+			   c->elem_size);
 }
 
 void goro_put_(goro_chan *c, const void *value, size_t size)

@@ -39,7 +39,8 @@ static bool sleep_commit(struct g *gp, void *arg)
 void goro_sleep_until(int64_t deadline)
 {
 	struct m *mp = m_self();
-	struct timer timer = {.when = deadline < TIMER_NEVER ? deadline : TIMER_NEVER - 1, .fire = sleep_fire};
+	struct timer timer = {.when = deadline < TIMER_NEVER ? deadline : TIMER_NEVER - 1,
+			      .fire = sleep_fire};
 
 	if (deadline <= os_now()) {
 		preempt_check();

@@ -1,14 +1,17 @@
 /*
  * waitq.c - waiting on an object, with or without a deadline, as a goroutine or as a plain thread.
  *
- *   chan -> [waitq_wait] -> park (a G) or the thread's own note -> woken by waitq_pop + waiter_wake, or a timer
+ *   chan -> [waitq_wait] -> park (a G) or the thread's own note
+ *        -> woken by waitq_pop + waiter_wake, or a timer
  *
  * WQ1 to WQ3 stand in waitq.h.
  *
- * A deadline is a timer on the waiter's stack. It is armed by the commit function, so that it cannot fire
- * before the G is at rest, and stopped before the record goes away; timer_stop waits for a fire() under way.
+ * A deadline is a timer on the waiter's stack. It is armed by the commit function, so that it
+ * cannot fire before the G is at rest, and stopped before the record goes away; timer_stop waits
+ * for a fire() under way.
  *
- * Locking: the object's lock, released in the commit. Order: WAIT-RACE. Go: sudog, gopark with a timer.
+ * Locking: the object's lock, released in the commit. Order: WAIT-RACE. Go: sudog,
+ * gopark with a timer.
  */
 #include "sync/waitq.h"
 
@@ -52,7 +55,8 @@ static bool wait_commit(struct g *gp, void *arg)
 	return true;
 }
 
-static void wait_as_goroutine(struct g *gp, struct waiter *w, struct wait *wait, enum wait_reason reason)
+static void wait_as_goroutine(struct g *gp, struct waiter *w, struct wait *wait,
+			      enum wait_reason reason)
 {
 	gp->waiter = w;
 	park(wait_commit, wait, reason);
@@ -66,8 +70,9 @@ static void wait_as_thread(struct note *note, struct wait *wait)
 	uint32_t open = RACE_OPEN;
 	int saved_errno = self_errno();
 
+	/* relaxed: ordered by the lock; the waker takes it back */
 	if (!wait->has_deadline)
-		add_rlx(&sched.n_foreign_blocked, 1); /* relaxed: ordered by the lock; the waker takes it back */
+		add_rlx(&sched.n_foreign_blocked, 1);
 	if (wait->lock)
 		lock_release(wait->lock);
 	if (!wait->has_deadline) {
@@ -75,7 +80,7 @@ static void wait_as_thread(struct note *note, struct wait *wait)
 	} else if (!note_sleep_until(note, wait->timer.when) &&
 		   !cas_acq_rel(&wait->race, &open, RACE_TIMEOUT)) { /* WAIT-RACE */
 		if (MODEL_KEEP("wait-late-wake"))
-			note_sleep(note); /* somebody is about to wake us: the note must outlive that */
+			note_sleep(note); /* a wake is on its way: the note must outlive it */
 	}
 	self_errno_set(saved_errno);
 }
@@ -118,8 +123,8 @@ static bool unlock_commit(struct g *gp, void *lock)
 	return true;
 }
 
-static inline int wait_on(struct waitq *q, struct waiter *w, struct lock *l, enum wait_reason reason,
-			  int64_t deadline)
+static inline int wait_on(struct waitq *q, struct waiter *w, struct lock *l,
+			  enum wait_reason reason, int64_t deadline)
 {
 	struct m *mp = m_self();
 	struct g *gp = mp ? mp->curg : NULL;
@@ -137,7 +142,8 @@ static inline int wait_on(struct waitq *q, struct waiter *w, struct lock *l, enu
 	return 0;
 }
 
-int waitq_wait(struct waitq *q, struct waiter *w, struct lock *l, enum wait_reason reason, int64_t deadline)
+int waitq_wait(struct waitq *q, struct waiter *w, struct lock *l, enum wait_reason reason,
+	       int64_t deadline)
 {
 	return wait_on(q, w, l, reason, deadline);
 }

@@ -1,11 +1,12 @@
 /*
  * waitq.h - who waits on an object, in order: goroutines and plain threads alike.
  *
- * WQ1  A waiter's record lies on the waiter's own stack and is linked into one queue, under the object's lock.
- * WQ2  A waiter that may also give up (a deadline) has a race word: whoever swaps it from 0 decides how
- *      the wait ends. One that cannot give up has none: dequeuing it decides.
- * WQ3  Whoever wakes a waiter writes its results first (copy, ok), releases the object's lock, then calls
- *      waiter_wake(), and touches neither record nor object after that.
+ * WQ1  A waiter's record lies on the waiter's own stack and is linked into one queue, under the
+ *      object's lock.
+ * WQ2  A waiter that may also give up (a deadline) has a race word: whoever swaps it from 0 decides
+ *      how the wait ends. One that cannot give up has none: dequeuing it decides.
+ * WQ3  Whoever wakes a waiter writes its results first (copy, ok), releases the object's lock, then
+ *      calls waiter_wake(), and touches neither record nor object after that.
  */
 #ifndef SYNC_WAITQ_H
 #define SYNC_WAITQ_H
@@ -81,17 +82,21 @@ static inline void waiter_wake(struct waiter *w)
 		ready(w->gp);
 		return;
 	}
-	/* Before the wake: from here on the thread may act, and a deadlock is none (deadlock.c, DL2). */
+	/*
+	 * Before the wake: from here on the thread may act, and a deadlock is none
+	 * (deadlock.c, DL2).
+	 */
 	if (!w->race)
 		add_rlx(&sched.n_foreign_blocked, (uint32_t)-1); /* relaxed: ordered by the note */
 	note_wake(w->note);
 }
 
 /*
- * Link w into q, release the lock, and wait. 0: somebody woke it. -ETIMEDOUT: the deadline came first, w is in
- * no queue any more.
+ * Link w into q, release the lock, and wait. 0: somebody woke it. -ETIMEDOUT: the deadline came
+ * first, w is in no queue any more.
  */
-int waitq_wait(struct waitq *q, struct waiter *w, struct lock *l, enum wait_reason reason, int64_t deadline);
+int waitq_wait(struct waitq *q, struct waiter *w, struct lock *l, enum wait_reason reason,
+	       int64_t deadline);
 
 /* Wait for something that never comes, or for the deadline: -ETIMEDOUT. */
 int wait_for_nothing(enum wait_reason reason, int64_t deadline);
