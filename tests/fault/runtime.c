@@ -1,7 +1,8 @@
 /*
  * runtime.c - the runtime as a whole, while the n-th mmap, madvise, clone, futex or malloc fails.
  *
- *   sleepers, maxprocs up and down, plain threads, locked threads, dumps, channels, two runs in turn
+ *   sleepers, maxprocs up and down, plain threads, locked threads, dumps, channels, two runs
+ *   in turn
  *
  * sweep.h tells what a run must come to.
  */
@@ -78,7 +79,9 @@ static int changes_maxprocs(void *unused)
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
 		expect_eq(goro_maxprocs(wanted[i]), now);
 		now = goro_maxprocs(0);
-		/* Out of memory: the number stays what it was, and can be had once there is some. */
+		/*
+		 * Out of memory: the number stays what it was, and can be had once there is some.
+		 */
 		if (now != wanted[i] && !sweep_persists) {
 			expect(fault_was_met());
 			goro_maxprocs(wanted[i]);

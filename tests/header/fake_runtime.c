@@ -3,7 +3,8 @@
  *
  *   go() -> [goro_go_] -> queue -> [goro_yield] -> unpack -> the test's function
  *
- * FR1  What go() passed is copied at once, to an address that is aligned to 16 bytes and to no more.
+ * FR1  What go() passed is copied at once, to an address that is aligned to 16 bytes
+ *      and to no more.
  * FR2  It runs later, in goro_yield(), when the caller's frame may be gone; the copy is poisoned
  *      afterwards.
  *

@@ -1,4 +1,6 @@
-/* fake_runtime.h - what the tests may see of the fake runtime, beyond goro.h. */
+/*
+ * fake_runtime.h - what the tests may see of the fake runtime, beyond goro.h.
+ */
 #ifndef FAKE_RUNTIME_H
 #define FAKE_RUNTIME_H
 

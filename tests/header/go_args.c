@@ -3,9 +3,10 @@
  *
  *   goro_main -> a function per group -> go() -> what was started CHECKs what it got, RAN()
  *
- * GA1  Each go() is preceded by EXPECT_RUNS, each started function ends in RAN: none is lost or doubled.
- * GA2  A group returns before its goroutines run (in the fake runtime), so that whatever points into
- *      its frame is caught.
+ * GA1  Each go() is preceded by EXPECT_RUNS, each started function ends in RAN: none is
+ *      lost or doubled.
+ * GA2  A group returns before its goroutines run (in the fake runtime), so that whatever points
+ *      into its frame is caught.
  *
  * Locking: none. Compiled with the fake runtime or the library, together with go_other.c.
  */
@@ -22,7 +23,7 @@ int checks_done, checks_failed, runs_expected, runs_seen;
 
 void other_file(void);
 
-/* --- how many arguments --------------------------------------------------------------------------- */
+/* --- how many arguments ----------------------------------------------------------------------- */
 
 static void n0(void)
 {
@@ -63,7 +64,7 @@ static void zero_to_eight_arguments(void)
 	go(n8, 1, 2, 3, 4, 5, 6, 7, 8);
 }
 
-/* --- types ---------------------------------------------------------------------------------------- */
+/* --- types ------------------------------------------------------------------------------------ */
 
 struct point {
 	short x;
@@ -209,7 +210,7 @@ static void type_vla(int n)
 	wait_for_runs();
 }
 
-/* --- conversions ---------------------------------------------------------------------------------- */
+/* --- conversions ------------------------------------------------------------------------------ */
 
 static void c_double(double d, float f)
 {
@@ -245,7 +246,7 @@ static void conversions(void)
 	go(c_pointer, any, &nine, NULL);
 }
 
-/* --- what is started ------------------------------------------------------------------------------ */
+/* --- what is started -------------------------------------------------------------------------- */
 
 static int f_int(int i)
 {
@@ -314,7 +315,7 @@ static void functions(void)
 	go((void (*)(int))variable, 1);
 }
 
-/* --- where it stands ------------------------------------------------------------------------------ */
+/* --- where it stands -------------------------------------------------------------------------- */
 
 static inline void in_static_inline(int i)
 {
@@ -387,7 +388,7 @@ static void places(int yes)
 	in_recursion(3);
 }
 
-/* --- sizes and misuse ----------------------------------------------------------------------------- */
+/* --- sizes and misuse ------------------------------------------------------------------------- */
 
 struct bytes128 {
 	char b[128];

@@ -1,6 +1,6 @@
 /*
- * go_other.c - a second file with go() in functions of the same names and at the same lines as others
- * may have, so that a macro which makes symbols makes them twice.
+ * go_other.c - a second file with go() in functions of the same names and at the same lines as
+ * others may have, so that a macro which makes symbols makes them twice.
  *
  *   go_args.c -> [other_file] -> go()
  *

@@ -58,13 +58,15 @@ static void has_fired(void)
 }
 
 #define LEAVING                                                                                    \
-	.setup = setup, .thread = {arms_and_sleeps, leaves, reserve, reserve}, .finish = has_fired, \
+	.setup = setup, .thread = {arms_and_sleeps, leaves, reserve, reserve},                     \
+	.finish = has_fired,                                                                       \
 	.may_end_blocked = true, .asleep = 0xc, TRY(2, 1)
 
 int main(void)
 {
 	explore_holds(&(struct explore_test){"keeper: armed while the last one leaves", LEAVING});
-	explore_finds(&(struct explore_test){"keeper: found when the leaving one does not look again",
+	explore_finds(&(struct explore_test){"keeper: found when the leaving one "
+					     "does not look again",
 					     LEAVING, .omit = "keeper-leave-look"},
 		      "n_fired");
 	return explore_done();

@@ -219,11 +219,13 @@ int main(void)
 					     NEXT(owner_kicks, next_thief_0), TRY(3, 1),
 					     .weaken = "next_swap"},
 		      "data race");
-	explore_finds(&(struct explore_test){"runq: found without the owner's fence at the next slot",
+	explore_finds(&(struct explore_test){"runq: found without the owner's fence "
+					     "at the next slot",
 					     NEXT(owner_kicks, next_thief_0), TRY(3, 1),
 					     .omit = "runq-next-owner-fence"},
 		      "data race");
-	explore_finds(&(struct explore_test){"runq: found without the thief's fence at the next slot",
+	explore_finds(&(struct explore_test){"runq: found without the thief's fence "
+					     "at the next slot",
 					     NEXT(owner_kicks, next_thief_0), TRY(3, 1),
 					     .omit = "runq-next-thief-fence"},
 		      "data race");
