@@ -22,6 +22,7 @@
 #define SLAB_SIZE ((size_t)256 << 10)
 #define SLAB_RUN ((size_t)64 << 10)
 #define REGION_SLABS 16u
+#define PROMISE_STEP 64u
 #define PAGE ((size_t)4096)
 
 struct slab {
@@ -29,6 +30,7 @@ struct slab {
 	struct slab *next, *prev;     /* lock: in slabs.partial */
 	struct g *free;               /* lock */
 	uint32_t n_free, n_cut;       /* lock: in the list; ever cut */
+	uint32_t n_promised;          /* lock: Gs with a stack promised, >= n_cut: GF3 */
 	bool is_listed, is_discarded; /* lock */
 };
 
@@ -93,18 +95,30 @@ static bool region_reserve(void)
 	return true;
 }
 
-/* Under the lock: a new slab in slabs.partial, with its stacks promised. */
+/* Under the lock: a new slab in slabs.partial. */
 static bool slab_add(void)
 {
 	if (slabs.region == slabs.region_end && !region_reserve())
-		return false;
-	if (stack_pool_grow(SLAB_GS) < 0)
 		return false;
 	struct slab *s = (struct slab *)slabs.region;
 	slabs.region += SLAB_SIZE;
 	s->next_all = slabs.all;
 	slabs.all = s;
 	slab_list(s);
+	return true;
+}
+
+/*
+ * GF3, in steps: a program with few goroutines promises few stacks, so it lives with little
+ * address space.
+ */
+static bool slab_can_cut(struct slab *s)
+{
+	if (s->n_cut < s->n_promised)
+		return true;
+	if (s->n_cut == SLAB_GS || stack_pool_grow(PROMISE_STEP) < 0)
+		return false;
+	s->n_promised += PROMISE_STEP; /* the last step may promise a few that the slab has not */
 	return true;
 }
 
@@ -127,6 +141,11 @@ static struct g *slabs_take(void)
 	if (!slabs.partial && !slab_add())
 		return NULL;
 	struct slab *s = slabs.partial;
+	/* Where no further stack is to be had, a used G of any slab will do. */
+	while (s && !s->free && !slab_can_cut(s))
+		s = s->next;
+	if (!s)
+		return NULL;
 	struct g *gp = s->free;
 	if (gp) {
 		if (s->n_free == s->n_cut && !s->is_discarded && s->n_cut == SLAB_GS)

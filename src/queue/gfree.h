@@ -5,7 +5,7 @@
  * GF1  A G is in exactly one place: beyond its slab's bump, in its slab's free list, in a P's
  *      cache, or live.
  * GF2  A slab whose Gs are all free holds no memory but its first page.
- * GF3  For each G of a slab a stack slot is promised (stack.h, ST1).
+ * GF3  For each G that was ever cut a stack slot is promised (stack.h, ST1).
  */
 #ifndef QUEUE_GFREE_H
 #define QUEUE_GFREE_H
