@@ -239,6 +239,8 @@ TAP_CASE(rounding_belongs_to_the_context, .procs = "-")
 	double nearest = one / three;
 	rounding_set(2);
 	double up = one / three;
+	if (valgrind_is_here())
+		tap_skip("valgrind does not round as it is told");
 	require(nearest < up);
 	begin(divide_there, (void *)&there); /* a new context has what a program starts with */
 	expect(there == nearest);

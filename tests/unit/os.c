@@ -1,0 +1,404 @@
+/*
+ * os.c - futexes, the clock, threads, files, faults on purpose; src/os/os_futex.c, os_clock.c,
+ * os_thread.c, os_file.c, os_fault.c, os_fence.c. Memory, CPUs and signals have files of their own.
+ */
+#include "tap.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/time.h>
+
+#include "os/os.h"
+
+enum { MS = 1000000 };
+
+static atomic_of(uint32_t) word, n_awake;
+
+static void nothing(int signo)
+{
+	(void)signo;
+}
+
+/* Signals in quick succession, to whichever thread sleeps. */
+static void disturb(void)
+{
+	struct sigaction action = {.sa_handler = nothing};
+	struct itimerval often = {{0, 300}, {0, 300}};
+
+	sigaction(SIGALRM, &action, NULL);
+	require(setitimer(ITIMER_REAL, &often, NULL) == 0);
+}
+
+/* ---- os_futex.c ---- */
+
+static void *sleep_on_word(void *arg)
+{
+	(void)arg;
+	while (load_acq(&word) == 0) /* the test's own */
+		expect_eq(os_futex_wait(&word, 0, OS_FOREVER), 0);
+	add_rlx(&n_awake, 1); /* relaxed: only counted */
+	return NULL;
+}
+
+TAP_CASE(fx1_wait_for_another_value_returns_at_once, .procs = "-")
+{
+	store_rlx(&word, 5); /* relaxed: one thread */
+	expect_eq(os_futex_wait(&word, 4, OS_FOREVER), 0);
+	expect_eq(os_futex_wait(&word, 4, os_now() + 100LL * 1000 * MS), 0);
+}
+
+static void expect_late(int64_t delay)
+{
+	int64_t deadline = os_now() + delay;
+	int result;
+
+	while ((result = os_futex_wait(&word, 0, deadline)) == 0)
+		expect_lt(os_now() - deadline, 10LL * 1000 * MS);
+	expect_eq(result, -ETIMEDOUT);
+	expect_ge(os_now(), deadline);
+}
+
+TAP_CASE(fx2_deadline_is_never_early, .procs = "-")
+{
+	uint64_t state = tap_seed();
+
+	os_thread_precise_waits();
+	for (int i = 0; i < 300; i++)
+		expect_late((int64_t)(tap_random(&state) % 2000000));
+}
+
+TAP_CASE(fx2_deadline_is_never_early_nor_stretched_by_signals, .procs = "-")
+{
+	uint64_t state = tap_seed();
+	int64_t start = os_now(), asked = 0;
+
+	disturb();
+	for (int i = 0; i < 100; i++) {
+		int64_t delay = (int64_t)(tap_random(&state) % 4000000);
+		asked += delay;
+		expect_late(delay);
+	}
+	expect_lt(os_now() - start, asked + 5000LL * MS);
+}
+
+TAP_CASE(deadline_of_the_past_is_over, .procs = "-")
+{
+	expect_eq(os_futex_wait(&word, 0, os_now() - MS), -ETIMEDOUT);
+	expect_eq(os_futex_wait(&word, 0, 0), -ETIMEDOUT);
+	expect_eq(os_futex_wait(&word, 0, -1), -ETIMEDOUT);
+	expect_eq(os_futex_wait(&word, 0, INT64_MIN), -ETIMEDOUT);
+}
+
+TAP_CASE(wake_wakes_as_many_as_asked, .procs = "-")
+{
+	enum { THREADS = 5 };
+	pthread_t threads[THREADS];
+
+	for (int i = 0; i < THREADS; i++)
+		require_eq(pthread_create(&threads[i], NULL, sleep_on_word, NULL), 0);
+	tap_pause(50 * MS);
+	expect_eq(load_rlx(&n_awake), 0); /* relaxed: only counted */
+	store_rel(&word, 1);		  /* the test's own */
+	for (int i = 0; i < THREADS; i++)
+		os_futex_wake(&word, 1);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	expect_eq(load_rlx(&n_awake), THREADS); /* relaxed: the threads are gone */
+}
+
+TAP_CASE(wake_of_freed_memory_does_no_harm, .procs = "-")
+{
+	atomic_of(uint32_t) *gone = os_mem_reserve(4096);
+
+	os_mem_release((void *)gone, 4096);
+	os_futex_wake(gone, 1);
+}
+
+TAP_CHILD(wait_on_a_bad_word)
+{
+	os_futex_wait((atomic_of(uint32_t) *)(uintptr_t)4096, 0, OS_FOREVER);
+}
+
+TAP_CASE(kernel_that_refuses_a_wait_is_a_fatal_error, .procs = "-")
+{
+	struct tap_child c;
+
+	tap_child(&c, "wait_on_a_bad_word");
+	expect_child(&c, 2, "fatal error: futex wait failed with error 14");
+}
+
+/* ---- os_clock.c ---- */
+
+TAP_CASE(cl1_clock_never_goes_back, .procs = "-")
+{
+	int64_t last = os_now();
+
+	for (int i = 0; i < 200000 / TAP_SLOWER; i++) {
+		int64_t now = os_now();
+		require_ge(now, last);
+		last = now;
+	}
+}
+
+TAP_CASE(clock_is_the_monotonic_one, .procs = "-")
+{
+	int64_t before = tap_now(), now = os_now(), after = tap_now();
+
+	expect_ge(now, before);
+	expect_le(now, after);
+}
+
+TAP_CASE(sleep_is_never_early_whatever_signals_come, .procs = "-")
+{
+	disturb();
+	for (int64_t delay = -MS; delay < 6 * MS; delay += MS / 3) {
+		int64_t deadline = os_now() + delay;
+		os_sleep_until(deadline);
+		expect_ge(os_now(), deadline);
+	}
+}
+
+/* ---- os_thread.c ---- */
+
+static void *note_thread(void *arg)
+{
+	int here, *tid = arg;
+	const void *lo;
+	size_t size;
+
+	*tid = os_thread_id();
+	os_thread_stack(&lo, &size);
+	expect_gt((uintptr_t)&here, (uintptr_t)lo);
+	expect_lt((uintptr_t)&here, (uintptr_t)lo + size);
+	expect_ge(os_threads_of_process(), 2);
+	while (load_acq(&word) == 0) /* the test's own */
+		os_thread_yield();
+	store_rel(&n_awake, 1); /* the test's own */
+	return NULL;
+}
+
+TAP_CASE(thread_runs_on_the_stack_that_it_names_and_is_counted, .procs = "-")
+{
+	static int tid;
+	sigset_t mask;
+
+	int before = os_threads_of_process(); /* an emulator has some of its own */
+	expect_ge(before, 1);
+	expect_eq(os_thread_id(), getpid());
+	require_eq(os_thread_start(note_thread, &tid), 0);
+	expect_eq(os_threads_of_process(), before + 1);
+	store_rel(&word, 1);		/* the test's own */
+	while (load_acq(&n_awake) == 0) /* the test's own */
+		tap_pause(MS);
+	expect_ne(tid, getpid());
+	expect_gt(tid, 0);
+	while (os_threads_of_process() != before)
+		tap_pause(MS);
+	os_thread_signal(tid, SIGUSR1); /* it has ended: nobody gets it */
+	sigpending(&mask);
+}
+
+static atomic_of(int) signalled_tid;
+
+static void note_signalled(int signo)
+{
+	(void)signo;
+	store_rlx(&signalled_tid, os_thread_id()); /* relaxed: polled */
+}
+
+static void *signal_me(void *arg)
+{
+	os_thread_signal(*(int *)arg, SIGUSR1);
+	return NULL;
+}
+
+TAP_CASE(signal_reaches_the_thread_that_was_named, .procs = "-")
+{
+	struct sigaction action = {.sa_handler = note_signalled};
+	static int tid;
+
+	tid = os_thread_id();
+	sigaction(SIGUSR1, &action, NULL);
+	require_eq(os_thread_start(signal_me, &tid), 0);
+	while (load_rlx(&signalled_tid) == 0) /* relaxed: polled */
+		tap_pause(MS);
+	expect_eq(load_rlx(&signalled_tid), tid); /* relaxed: polled */
+}
+
+/* ---- os_file.c ---- */
+
+static void *drain(void *arg)
+{
+	static char text[100000];
+	size_t n = 0;
+
+	tap_pause(20 * MS); /* the pipe is full by now */
+	for (ssize_t got; (got = read(*(int *)arg, text, sizeof(text))) > 0;)
+		n += (size_t)got;
+	return (void *)n;
+}
+
+TAP_CASE(write_into_a_full_pipe_comes_out_whole, .procs = "-")
+{
+	static char text[300000];
+	pthread_t thread;
+	void *n;
+	int fds[2];
+
+	require(pipe2(fds, O_NONBLOCK) == 0);
+	fcntl(fds[0], F_SETFL, 0);
+	require_eq(pthread_create(&thread, NULL, drain, &fds[0]), 0);
+	disturb();
+	os_write(fds[1], text, sizeof(text));
+	close(fds[1]);
+	pthread_join(thread, &n);
+	expect_eq((size_t)n, sizeof(text));
+	os_write(-1, text, sizeof(text)); /* nobody can be told, and nothing hangs */
+}
+
+TAP_CASE(file_is_read_as_far_as_there_is_room_and_ended, .procs = "-")
+{
+	char path[] = "/tmp/goro-os-XXXXXX", text[16];
+	int fd = mkstemp(path);
+
+	require(fd >= 0);
+	expect_eq(os_read_file(path, text, sizeof(text)), 0);
+	expect_str(text, "");
+	require(write(fd, "0123456789", 10) == 10);
+	expect_eq(os_read_file(path, text, sizeof(text)), 10);
+	expect_str(text, "0123456789");
+	expect_eq(os_read_file(path, text, 5), 4);
+	expect_str(text, "0123");
+	expect_eq(os_read_file(path, text, 1), 0);
+	expect_str(text, "");
+	close(fd);
+	unlink(path);
+	expect_eq(os_read_file(path, text, sizeof(text)), -ENOENT);
+}
+
+TAP_CASE(empty_variable_counts_as_unset, .procs = "-")
+{
+	setenv("GORO_OS_TEST", "value", 1);
+	expect_str(os_env("GORO_OS_TEST"), "value");
+	setenv("GORO_OS_TEST", "", 1);
+	expect(os_env("GORO_OS_TEST") == NULL);
+	unsetenv("GORO_OS_TEST");
+	expect(os_env("GORO_OS_TEST") == NULL);
+}
+
+/* ---- os_fence.c ---- */
+
+TAP_CASE(fence_can_be_told_to_do_without_membarrier, .procs = "-")
+{
+	setenv("GORODEBUG", "membarrier=0", 1);
+	os_fence_init();
+	expect(!fence_is_asymmetric);
+	fence_heavy();
+	fence_light();
+	unsetenv("GORODEBUG");
+	os_fence_init();
+	fence_heavy(); /* whether the kernel has it or not */
+	fence_light();
+}
+
+/* Two sides store and then look at each other's store: at least one sees it. */
+static atomic_of(uint32_t) round_of[2], stored[2], seen[2];
+
+/* Both sides at once if there are CPUs, and no slice wasted if not. */
+static void wait_round(int side, uint32_t i, bool is_equal)
+{
+	for (int n = 0; (load_acq(&round_of[side]) == i) != is_equal; n++) { /* the test's own */
+		if (n % 100 == 99)
+			os_thread_yield();
+		else
+			cpu_relax();
+	}
+}
+
+static void *light_side(void *arg)
+{
+	uint32_t rounds = *(uint32_t *)arg;
+
+	for (uint32_t i = 1; i <= rounds; i++) {
+		store_rel(&round_of[1], i); /* the test's own */
+		wait_round(0, i, true);
+		store_rlx(&stored[1], i); /* relaxed: what is tested */
+		fence_light();
+		store_rlx(&seen[1], load_rlx(&stored[0]) == i); /* relaxed: what is tested */
+		store_rel(&round_of[1], i + rounds);		/* the test's own */
+		wait_round(0, i, false);
+	}
+	return NULL;
+}
+
+static void expect_fences_pair(uint32_t rounds)
+{
+	pthread_t thread;
+
+	require_eq(pthread_create(&thread, NULL, light_side, &rounds), 0);
+	for (uint32_t i = 1; i <= rounds; i++) {
+		wait_round(1, i, true);
+		store_rel(&round_of[0], i); /* the test's own */
+		store_rlx(&stored[0], i);   /* relaxed: what is tested */
+		fence_heavy();
+		bool is_seen = load_rlx(&stored[1]) == i; /* relaxed: what is tested */
+		wait_round(1, i + rounds, true);
+		require(is_seen || load_rlx(&seen[1])); /* relaxed: ordered by the round */
+		store_rel(&round_of[0], i + rounds);	/* the test's own */
+	}
+	pthread_join(thread, NULL);
+}
+
+TAP_CASE(fe2_one_of_two_sides_sees_the_other, .procs = "-")
+{
+	os_fence_init();
+	expect_fences_pair(3000);
+}
+
+/* ---- os_fault.c ---- */
+
+#ifdef GORO_DEBUG
+static void faults(const char *text)
+{
+	setenv("GORO_FAULT", text, 1);
+	os_fault_init();
+}
+
+/* The calls of a kind that fail, the first as bit 1. */
+static unsigned failures(enum os_fault kind)
+{
+	unsigned bits = 0;
+
+	for (int i = 1; i <= 8; i++)
+		bits |= (unsigned)os_fault(kind) << i;
+	return bits;
+}
+
+TAP_CASE(ft1_nothing_fails_unasked, .procs = "-")
+{
+	unsetenv("GORO_FAULT");
+	os_fault_init();
+	for (int kind = 0; kind < OS_FAULT_COUNT; kind++)
+		expect_eq(failures((enum os_fault)kind), 0);
+	expect_eq(os_fault_hits(), 0);
+}
+
+TAP_CASE(nth_call_of_a_kind_fails_once_or_from_then_on, .procs = "-")
+{
+	faults("mmap:3,clone:2+,malloc:8");
+	expect_eq(failures(OS_FAULT_MMAP), 1u << 3);
+	expect_eq(failures(OS_FAULT_THREAD), 0x1fcu);
+	expect_eq(failures(OS_FAULT_MALLOC), 1u << 8);
+	expect_eq(failures(OS_FAULT_FUTEX), 0);
+	expect_eq(os_fault_hits(), 1 + 7 + 1);
+}
+
+TAP_CASE(senseless_faults_are_ignored, .procs = "-")
+{
+	faults("nonsense:1,mmap,madvise:0,clone:");
+	for (int kind = 0; kind < OS_FAULT_COUNT; kind++)
+		expect_eq(failures((enum os_fault)kind), 0);
+}
+#endif
+
+TAP_MAIN
