@@ -4,7 +4,8 @@
  *
  *   libc -> [main] -> goro_run -> goro_main -> exit
  *
- * MA1  The process ends as soon as goro_main returns: no other goroutine is waited for.
+ * MA1  The process ends as soon as goro_main has returned and what it deferred has run: no other
+ *      goroutine is waited for.
  *
  * Locking: none. Go: main in runtime/proc.go.
  */
@@ -18,18 +19,32 @@
 struct arguments {
 	int argc;
 	char **argv;
+	int status;
+	bool has_returned;
 };
+
+/* The first deferred call, so the last to run: after those of goro_main. Not when it panics or exits. */
+static void leave(void *arg)
+{
+	struct arguments *a = arg;
+
+	if (a->has_returned)
+		exit(a->status);
+}
 
 static int run_main(void *arg)
 {
 	struct arguments *a = arg;
 
-	exit(goro_main(a->argc, a->argv));
+	goro_defer(leave, a);
+	a->status = goro_main(a->argc, a->argv);
+	a->has_returned = true;
+	return a->status;
 }
 
 int main(int argc, char **argv)
 {
-	struct arguments a = {argc, argv};
+	struct arguments a = {.argc = argc, .argv = argv};
 	int error = goro_run(run_main, &a);
 
 	/* Only when it could not start, or the main goroutine left by goro_exit. */

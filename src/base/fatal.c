@@ -10,6 +10,8 @@
  */
 #include "base/fatal.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <unistd.h>
@@ -143,10 +145,15 @@ static void print_bytes(int fd, const char *at, size_t size)
 {
 	while (size > 0) {
 		ssize_t n = write(fd, at, size);
-		if (n <= 0)
+		if (n > 0) {
+			at += n;
+			size -= (size_t)n;
+		} else if (n < 0 && errno == EAGAIN) {
+			struct pollfd pfd = {.fd = fd, .events = POLLOUT};
+			(void)poll(&pfd, 1, 1000);
+		} else if (n == 0 || errno != EINTR) {
 			return;
-		at += n;
-		size -= (size_t)n;
+		}
 	}
 }
 

@@ -73,6 +73,14 @@ void lock_acquire_slow(struct lock *l)
 	add_rlx(&lock_sleepers[slot], (uint32_t)-1); /* relaxed: too many wakes do no harm */
 }
 
+bool lock_acquire_within(struct lock *l, int64_t ns)
+{
+	for (int64_t end = os_now() + ns; !lock_try(l); os_sleep_until(os_now() + 100000))
+		if (os_now() > end)
+			return false;
+	return true;
+}
+
 void lock_wake(struct lock *l)
 {
 	if (MODEL_KEEP("lock-wake"))

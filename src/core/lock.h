@@ -16,6 +16,7 @@
 #ifndef CORE_LOCK_H
 #define CORE_LOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/atomic.h"
@@ -56,6 +57,8 @@ extern atomic_of(uint32_t) lock_sleepers[LOCK_SLEEPER_SLOTS];
 
 void lock_init(struct lock *l, enum lock_rank rank);
 void lock_acquire_slow(struct lock *l);
+/* For reports about a broken process. False: somebody held it all the time. */
+bool lock_acquire_within(struct lock *l, int64_t ns);
 void lock_wake(struct lock *l);
 #ifdef GORO_DEBUG
 void lock_note_acquire(struct lock *l);

@@ -38,6 +38,7 @@
 #define CANARY UINT64_C(0x60726f21636e7279)
 #define COLOR_STEP 64u
 #define COLORS 16u
+#define SCAVENGE_MOST 2048u /* slots in one go: sysmon has other duties */
 #define ARENAS_MAX 64u /* each is at least as large as all before it: 2^64 slots */
 
 /*
@@ -272,23 +273,26 @@ uint32_t stack_pool_scavenge(bool everything)
 {
 	uint32_t turned = 0;
 
-	for (;;) {
+	while (everything || turned < SCAVENGE_MOST) {
 		/* One at a time: the pool stays usable while the kernel works. */
 		lock_acquire(&stack_pool.lock);
 		bool is_done = stack_pool.n_warm == 0 ||
-			       (!everything && turned >= stack_pool.warm_low);
+			       (!everything && stack_pool.warm_low == 0);
 		uintptr_t lo = is_done ? 0 : stack_pool.warm[--stack_pool.n_warm] & ~SLOT_CANARY;
 		if (is_done)
 			stack_pool.warm_low = stack_pool.n_warm;
+		else if (stack_pool.warm_low)
+			stack_pool.warm_low--;
 		lock_release(&stack_pool.lock);
 		if (is_done)
-			return turned;
+			break;
 		os_mem_discard((void *)lo, STACK_SIZE_DEFAULT);
 		lock_acquire(&stack_pool.lock);
 		cold_give(lo);
 		lock_release(&stack_pool.lock);
 		turned++;
 	}
+	return turned;
 }
 
 uint32_t stack_pool_warm(void)

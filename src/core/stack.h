@@ -41,7 +41,10 @@ struct stack stack_take(struct stack_cache *cache, bool *has_canary);
 /* Give it back, still warm. */
 void stack_give(struct stack_cache *cache, struct stack stack, bool has_canary);
 void stack_cache_flush(struct stack_cache *cache);
-/* sysmon: turn warm slots that nobody used since the last call cold. How many it turned. */
+/*
+ * sysmon: turn warm slots that nobody has used for a while cold, a few thousand a call unless all
+ * are to go. How many it turned.
+ */
 uint32_t stack_pool_scavenge(bool everything);
 uint32_t stack_pool_warm(void);
 

@@ -30,6 +30,7 @@
 #define REPORT_MOST 10000          /* goroutines in a fatal report */
 #define STOP_WITHIN_NS 20000000    /* goro_dump waits so long for goroutines that make no call */
 #define CAPTURE_WITHIN_NS 50000000
+#define LOCK_WITHIN_NS 50000000
 #define MINUTE_NS INT64_C(60000000000)
 
 struct dump {
@@ -84,17 +85,37 @@ static void on_capture(int signo, siginfo_t *info, void *context)
 	store_rel(&capture.is_done, 1); /* DUMP-STACK */
 }
 
-/* The thread that runs gp, or 0. The M may end meanwhile, so it is looked at under the lock. */
+/* Which threads ran which goroutines when the dump began: a G runs on a P, so there are no more. */
+static struct {
+	const struct g *gp;
+	int tid;
+} running[MAXPROCS_LIMIT];
+static uint32_t n_running;
+
+/* Before the slabs are walked: their lock ranks above that of the Ms. */
+static void running_look(void)
+{
+	n_running = 0;
+	/* Not for ever: whoever fails may hold it, DU2. Then running goroutines show no stack. */
+	if (!lock_acquire_within(&sched.lock, LOCK_WITHIN_NS))
+		return;
+	for (struct m *mp = sched.all_m; mp && n_running < MAXPROCS_LIMIT; mp = mp->all_link) {
+		const struct g *gp = dump_curg(mp);
+		if (gp) {
+			running[n_running].gp = gp;
+			running[n_running++].tid = mp->tid;
+		}
+	}
+	lock_release(&sched.lock);
+}
+
+/* The thread that runs gp, or 0. It may have gone on meanwhile: on_capture() looks again. */
 static int thread_of(const struct g *gp)
 {
-	int tid = 0;
-
-	lock_acquire(&sched.lock);
-	for (struct m *mp = sched.all_m; mp; mp = mp->all_link)
-		if (dump_curg(mp) == gp)
-			tid = mp->tid;
-	lock_release(&sched.lock);
-	return tid;
+	for (uint32_t i = 0; i < n_running; i++)
+		if (running[i].gp == gp)
+			return running[i].tid;
+	return 0;
 }
 
 static bool capture_stack(struct g *gp)
@@ -237,6 +258,7 @@ static void visit(struct g *gp, void *arg)
 
 static void dump_others(struct dump *d)
 {
+	running_look();
 	gfree_each(visit, d);
 	if (d->left_out)
 		print_to(d->fd, "...%u more goroutines...\n", d->left_out);
@@ -249,7 +271,9 @@ void goro_dump(int fd)
 
 	if (load_acq(&sched.run_state) != RUN_ON) /* RUN-STATE */
 		return;
-	(void)world_stop(WAIT_STOP_WORLD, os_now() + STOP_WITHIN_NS);
+	if (!world_stop(WAIT_STOP_WORLD, os_now() + STOP_WITHIN_NS) &&
+	    load_acq(&sched.run_state) != RUN_ON) /* RUN-STATE */
+		return; /* a plain thread, and the run ends */
 	mp = m_self(); /* waiting for the world may have moved us */
 	d.first = mp ? mp->curg : NULL;
 	d.now = os_now();

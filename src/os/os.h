@@ -61,7 +61,6 @@ void os_fence_init(void); /* GORODEBUG=membarrier=0 forbids it */
 
 /* Start a detached thread with a small stack. 0, -EAGAIN (a limit), -ENOMEM. */
 int os_thread_start(void *(*fn)(void *), void *arg);
-noreturn void os_thread_exit(void);
 void os_thread_yield(void);
 int os_thread_id(void);
 void os_thread_precise_waits(void); /* wait with nanoseconds: no timer slack for this thread */
@@ -127,6 +126,9 @@ bool os_signal_install_default(int signo, void (*handler)(int, siginfo_t *, void
 void os_signal_install(int signo, void (*handler)(int, siginfo_t *, void *), struct sigaction *old);
 /* Back to the default, if handler is still the one in place. */
 void os_signal_remove(int signo, void (*handler)(int, siginfo_t *, void *));
+/* The same, unless the program has put a handler of its own there meanwhile. */
+void os_signal_restore_if(int signo, void (*handler)(int, siginfo_t *, void *),
+			  const struct sigaction *old);
 void os_signal_restore(int signo, const struct sigaction *old);
 /* What a handler does with a signal that is not ours: what would have happened without us. */
 void os_signal_forward(int signo, siginfo_t *info, void *context, const struct sigaction *old);

@@ -77,6 +77,16 @@ void os_signal_remove(int signo, void (*handler)(int, siginfo_t *, void *))
 		sigaction(signo, &fallback, NULL);
 }
 
+void os_signal_restore_if(int signo, void (*handler)(int, siginfo_t *, void *),
+			  const struct sigaction *old)
+{
+	struct sigaction now;
+
+	if (sigaction(signo, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) &&
+	    now.sa_sigaction == handler)
+		sigaction(signo, old, NULL);
+}
+
 void os_signal_restore(int signo, const struct sigaction *old)
 {
 	sigaction(signo, old, NULL);

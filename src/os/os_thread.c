@@ -61,11 +61,6 @@ int os_thread_start(void *(*fn)(void *), void *arg)
 	return -error;
 }
 
-noreturn void os_thread_exit(void)
-{
-	pthread_exit(NULL);
-}
-
 void os_thread_yield(void)
 {
 	sched_yield();

@@ -82,8 +82,10 @@ uint32_t procs_wanted(bool may_complain)
 static void state_reset(void)
 {
 	uint32_t max_m = sched.max_m;
+	uint32_t n_foreign_blocked = load_rlx(&sched.n_foreign_blocked); /* relaxed: they block on */
 
-	sched = (struct sched){.max_m = max_m};
+	sched = (struct sched){.max_m = max_m, .run_state = RUN_STARTING, /* BT1 */
+			       .n_foreign_blocked = n_foreign_blocked};
 	lock_init(&sched.lock, LOCK_SCHED);
 	memset(&idle, 0, sizeof(idle));
 	store_rlx(&preempt_pending, 0); /* relaxed: no other thread yet */
@@ -120,6 +122,8 @@ static void g_bury(struct g *gp, void *arg)
 		stack_give(&sched.p[0]->stacks, gp->stack, gp->has_canary);
 	if (gp->sp)
 		deferred_drop_all(gp);
+	if (gp->tsan_fiber)
+		sanitize_g_end(gp);
 	g_wipe(gp);
 	store_rlx(&gp->state, G_DEAD); /* relaxed: no other thread is left */
 }

@@ -53,6 +53,7 @@ void deadlock_check(void)
 			sysmon_wake_if_asleep();
 		return;
 	}
+	lock_release(&sched.lock); /* the report takes it */
 	if (sched.main_exited && count_goroutines() == 0)
 		fatal("no goroutines (main called goro_exit) - deadlock!");
 	fatal("all goroutines are asleep - deadlock!");

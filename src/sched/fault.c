@@ -79,7 +79,7 @@ void faults_install(void)
 
 void faults_remove(void)
 {
-	os_signal_restore(SIGSEGV, &old_segv);
-	os_signal_restore(SIGBUS, &old_bus);
+	os_signal_restore_if(SIGSEGV, on_fault, &old_segv);
+	os_signal_restore_if(SIGBUS, on_fault, &old_bus);
 	os_signal_remove(SIGQUIT, on_quit);
 }

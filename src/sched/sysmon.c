@@ -20,6 +20,7 @@
 #include "sched/sched.h"
 
 #define SCAVENGE_NS INT64_C(100000000)
+#define SCAVENGE_MORE_NS INT64_C(1000000) /* after a call that found something: there may be more */
 #define SUSPECT_MIN_NS INT64_C(10000000)
 #define SUSPECT_MAX_NS INT64_C(1000000000)
 
@@ -86,7 +87,7 @@ static bool retake(int64_t now)
 }
 
 /* The caches of idle Ps and what the pools have not needed for a while. */
-static void scavenge(void)
+static void scavenge(int64_t now)
 {
 	uint32_t given = 0;
 
@@ -97,6 +98,7 @@ static void scavenge(void)
 	}
 	lock_release(&sched.lock);
 	given += stack_pool_scavenge(false);
+	sysmon.next_scavenge = now + (given ? SCAVENGE_MORE_NS : SCAVENGE_NS);
 	given += gfree_scavenge();
 	sysmon.has_garbage = given || stack_pool_warm() || gfree_has_garbage();
 }
@@ -129,8 +131,7 @@ static void duties(int64_t now)
 		sysmon_trace_hook(now);
 	}
 	if (now >= sysmon.next_scavenge) {
-		sysmon.next_scavenge = now + SCAVENGE_NS;
-		scavenge();
+		scavenge(now);
 	}
 	if (!deadlock_is_suspected()) {
 		sysmon.suspect_delay = SUSPECT_MIN_NS;
@@ -147,7 +148,8 @@ static void sleep_while_idle(void)
 {
 	store_rlx(&sysmon.is_asleep, 1); /* relaxed: ordered by the fence */
 	fence_heavy();                   /* SYSMON-SLEEP */
-	if (all_idle() && !load_rlx(&sysmon.must_end)) { /* relaxed: whoever sets it wakes us */
+	if (all_idle() && !load_rlx(&sysmon.must_end) && /* relaxed: ordered by the fence */
+	    !load_rlx(&sysmon.must_dump)) {          /* relaxed: likewise */
 		/* Freshly idle programs leave memory behind: one more look after the period. */
 		sysmon.has_garbage |= stack_pool_warm() || gfree_has_garbage();
 		(void)note_sleep_until(&sysmon.note, next_duty());

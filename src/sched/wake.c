@@ -98,6 +98,8 @@ struct p *release_p(struct m *mp)
 	GORO_ASSERT(pp && pp->m == mp);
 	store_rlx(&mp->p, NULL); /* relaxed: reports read it */
 	pp->m = NULL;
+	if (unlikely(load_rlx(&pp->preempt))) /* relaxed: or the next slice clears it */
+		preempt_clear(pp); /* no G is left to answer, and every call would look: PR1 */
 	return pp;
 }
 
@@ -235,6 +237,7 @@ bool stop_m(struct m *mp)
 	lock_release(&sched.lock);
 	note_sleep(&mp->note);
 	note_clear(&mp->note);
+	store_rlx(&sched.coarse_now, os_now()); /* relaxed: a hint; sysmon may have slept as long */
 	if (!mp->next_p)
 		return false; /* the run ends */
 	mp->is_spinning = mp->starts_spinning;

@@ -141,6 +141,12 @@ bool world_stop(enum wait_reason reason, int64_t deadline)
 	struct p *own = mp ? load_rlx(&mp->p) : NULL, *pp; /* relaxed: our own */
 
 	lock_acquire(&sched.lock);
+	if (load_rlx(&sched.run_state) == RUN_ENDING) { /* relaxed: under the lock */
+		lock_release(&sched.lock);
+		while (own) /* the schedule loop lets no goroutine run again */
+			yield_global(m_self());
+		return false;
+	}
 	note_clear(&sched.stop_note);
 	store_rlx(&sched.stop_wanted, 1); /* relaxed: others may see it late */
 	sched.stop_left = load_rlx(&sched.n_procs) + 1; /* relaxed: ours; one for ourselves */
@@ -269,7 +275,8 @@ int goro_maxprocs(int n)
 		return (int)procs_wanted(false);
 	if (n < 1)
 		return old;
-	(void)world_stop(WAIT_STOP_WORLD, OS_FOREVER);
+	if (!world_stop(WAIT_STOP_WORLD, OS_FOREVER))
+		return old; /* a plain thread, and the run ends */
 	old = (int)load_rlx(&sched.n_procs); /* relaxed: the world is stopped */
 	if (n != old)
 		(void)procs_resize((uint32_t)n); /* out of memory: the number stays */
