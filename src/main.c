@@ -23,7 +23,7 @@ struct arguments {
 	bool has_returned;
 };
 
-/* The first deferred call, so the last to run: after those of goro_main. Not when it panics or exits. */
+/* Deferred first, so it runs last, after those of goro_main. Not when that panics or exits. */
 static void leave(void *arg)
 {
 	struct arguments *a = arg;

@@ -10,7 +10,6 @@
  */
 #include "base/fatal.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -143,16 +142,19 @@ size_t format_to(char *buffer, size_t size, const char *fmt, ...)
 /* base/ is below os/: this is the one other place that writes to a descriptor. */
 static void print_bytes(int fd, const char *at, size_t size)
 {
+	int failures = 0;
+
 	while (size > 0) {
 		ssize_t n = write(fd, at, size);
 		if (n > 0) {
 			at += n;
 			size -= (size_t)n;
-		} else if (n < 0 && errno == EAGAIN) {
+		} else {
+			/* A full pipe, a signal, or no reader: which is not told here, so try on a while. */
 			struct pollfd pfd = {.fd = fd, .events = POLLOUT};
-			(void)poll(&pfd, 1, 1000);
-		} else if (n == 0 || errno != EINTR) {
-			return;
+			if (++failures > 10)
+				return;
+			(void)poll(&pfd, 1, 100);
 		}
 	}
 }

@@ -82,7 +82,7 @@ uint32_t procs_wanted(bool may_complain)
 static void state_reset(void)
 {
 	uint32_t max_m = sched.max_m;
-	uint32_t n_foreign_blocked = load_rlx(&sched.n_foreign_blocked); /* relaxed: they block on */
+	uint32_t n_foreign_blocked = load_rlx(&sched.n_foreign_blocked); /* relaxed: as it is */
 
 	sched = (struct sched){.max_m = max_m, .run_state = RUN_STARTING, /* BT1 */
 			       .n_foreign_blocked = n_foreign_blocked};

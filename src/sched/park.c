@@ -67,7 +67,7 @@ void ready(struct g *gp)
 	struct m *mp = m_self();
 	struct p *pp = mp ? load_rlx(&mp->p) : NULL; /* relaxed: our own */
 
-	/* A plain thread that comes when the run is over finds a goroutine that will not run again. */
+	/* A plain thread that is late finds a goroutine of a run that is over. */
 	if (unlikely(!pp) && (load_acq(&sched.run_state) != RUN_ON || /* RUN-STATE */
 			      g_state(gp) != G_WAITING))
 		return;
