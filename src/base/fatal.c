@@ -150,7 +150,7 @@ static void print_bytes(int fd, const char *at, size_t size)
 			at += n;
 			size -= (size_t)n;
 		} else {
-			/* A full pipe, a signal, or no reader: which is not told here, so try on a while. */
+			/* A full pipe, a signal, or no reader: try on for a while. */
 			struct pollfd pfd = {.fd = fd, .events = POLLOUT};
 			if (++failures > 10)
 				return;
