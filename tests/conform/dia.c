@@ -383,6 +383,7 @@ TAP_CASE(a_thread_that_cannot_act_does_not_hide_a_deadlock, .id = "DIA-01")
 	struct tap_child c;
 	if (TAP_SANITIZED)
 		tap_skip("the sanitizer has a thread of its own");
+	skip_beside_foreign_threads();
 	tap_child(&c, "main_and_a_plain_thread_park");
 	expect_child(&c, 2, ASLEEP);
 	tap_child(&c, "main_parks_and_a_plain_thread_ends");
