@@ -36,6 +36,16 @@ TAP_CASE(same_state_gives_the_same_numbers, .procs = "-")
 	expect_ne(a, rand_seed(42));
 }
 
+/* The upper halves of 5180492295206395165, 12380297144915551517, 13389498078930870103. */
+TAP_CASE(numbers_are_those_of_xorshift64_star, .procs = "-")
+{
+	uint64_t state = 1;
+
+	expect_eq(rand_next(&state), 5180492295206395165u >> 32);
+	expect_eq(rand_next(&state), 12380297144915551517u >> 32);
+	expect_eq(rand_next(&state), 13389498078930870103u >> 32);
+}
+
 TAP_CASE(state_never_becomes_zero, .procs = "-")
 {
 	uint64_t state = rand_seed(tap_seed());

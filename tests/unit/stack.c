@@ -226,6 +226,25 @@ TAP_CASE(st4_scavenged_slots_hold_no_memory, .procs = "-")
 		expect_eq(resident_pages(given[i]), 0);
 }
 
+/* Each slot by itself, not only where all around it are given back at once. */
+TAP_CASE(st4_scavenged_slots_between_used_ones_hold_no_memory, .procs = "-")
+{
+	static struct stack given[100];
+
+	begin(200);
+	for (int i = 0; i < 100; i++) {
+		given[i] = take(&caches[0])->stack;
+		touch(given[i]);
+	}
+	for (uint32_t i = 100; i-- > 0;)
+		if (i % 8 != 0)
+			give(&caches[0], i);
+	stack_cache_flush(&caches[0]);
+	stack_pool_scavenge(true);
+	for (int i = 0; i < 100; i++)
+		expect_eq(resident_pages(given[i]), i % 8 != 0 ? 0 : STACK_SIZE_DEFAULT / PAGE);
+}
+
 TAP_CASE(st4_page_tables_go_back_too, .procs = "-", .is_alone = true)
 {
 	begin(TAKEN_MAX);
