@@ -122,7 +122,8 @@ static bool arena_reserve(size_t slots)
 	 * over an M's g0.
 	 */
 	(void)valgrind_stack_add((uintptr_t)at, (uintptr_t)at + n * CHUNK_SIZE);
-	stack_pool.is_watched = valgrind_is_here();
+	if (!stack_pool.n_arenas) /* before any other thread; it does not change */
+		stack_pool.is_watched = valgrind_is_here();
 	stack_pool.arena[stack_pool.n_arenas++] =
 		(struct arena){(uintptr_t)at, (uintptr_t)at + n * CHUNK_SIZE, chunks};
 	/* Backwards, so that the lowest chunk is taken first. */
