@@ -50,6 +50,7 @@
 struct chunk {
 	uintptr_t at;                /* set once */
 	uint32_t cold, bare, canary; /* lock: a bit a slot; bare implies cold */
+	uint32_t watched;            /* lock: likewise; Valgrind knows the slot */
 	bool is_listed;              /* lock: in stack_pool.cold */
 	struct chunk *next;          /* lock */
 };
@@ -117,11 +118,6 @@ static bool arena_reserve(size_t slots)
 			os_mem_release(chunks, page_round(n * sizeof(*chunks)));
 		return false;
 	}
-	/*
-	 * One stack for all its slots will do: from one slot to another the way leads
-	 * over an M's g0.
-	 */
-	(void)valgrind_stack_add((uintptr_t)at, (uintptr_t)at + n * CHUNK_SIZE);
 	if (!stack_pool.n_arenas) /* before any other thread; it does not change */
 		stack_pool.is_watched = valgrind_is_here();
 	stack_pool.arena[stack_pool.n_arenas++] =
@@ -183,6 +179,11 @@ static uintptr_t cold_take(void)
 	if (c->bare & bit) {
 		c->bare &= ~bit;
 		c->canary = (c->canary & ~bit) | (canary_needed(lo) ? bit : 0);
+		/* Not the arena as one: looking for frames, Valgrind would touch the next guard. */
+		if (unlikely(stack_pool.is_watched) && !(c->watched & bit)) {
+			c->watched |= bit;
+			(void)valgrind_stack_add(lo, lo + STACK_SIZE_DEFAULT);
+		}
 	}
 	c->cold &= ~bit;
 	if (!c->cold) {
