@@ -318,7 +318,6 @@ run-stress-debug:;	$(variant_make) exec-stress $(debug) RUNFLAGS='-t 2 $(RUNFLAG
 run-stress-tsan-clang:;	$(variant_make) exec-stress $(tsan) $(clang) RUNFLAGS='-t 3 $(RUNFLAGS)'
 run-unit-memcheck:;	$(variant_make) exec-unit $(debug) WRAP='$(VALGRIND)' RUNFLAGS='-t 20 $(RUNFLAGS)'
 run-unit-arm64:;	$(variant_make) exec-unit $(debug) $(arm64) WRAP='$(QEMU)' RUNFLAGS='-t 10 $(RUNFLAGS)'
-run-conform-arm64: export TAP_NO_PINNED = 1
 run-conform-arm64:;	$(variant_make) exec-conform $(release) $(arm64) WRAP='$(QEMU)' \
 				RUNFLAGS='-t 3 $(RUNFLAGS) -p 1,4'
 run-amalgamation:;	$(variant_make) exec-amalgamation $(release)

@@ -158,14 +158,15 @@ int wait_for_nothing(enum wait_reason reason, int64_t deadline)
 /* A run ends while gp waits: nobody may find its record any more. No other thread is left. */
 static void waiter_bury(struct g *gp)
 {
-	struct lock *l = gp->waiter->lock;
+	struct waiter *w = gp->waiter;
 
-	if (!l)
+	/* Woken, but not back from its call: its object may be gone already. */
+	if (!w->queue)
 		return;
-	lock_acquire(l); /* a plain thread may be at the object */
-	if (gp->waiter->queue)
-		waitq_unlink(gp->waiter->queue, gp->waiter);
-	lock_release(l);
+	lock_acquire(w->lock); /* a plain thread may be at the object */
+	if (w->queue)
+		waitq_unlink(w->queue, w);
+	lock_release(w->lock);
 }
 
 __attribute__((constructor)) static void waitq_install(void)

@@ -110,6 +110,36 @@ static int runs_again_inside(void *unused)
 	return 0;
 }
 
+static void sends_nothing(void *c)
+{
+	goro_chan_send(c, NULL);
+}
+
+/* The woken sender has not come back from its call when the run ends; its channel is gone. */
+static int leaves_a_woken_sender_behind(void *memory)
+{
+	goro_chan *c = goro_chan_make(0, 0);
+	goro_spawn(sends_nothing, c);
+	wait_until_n_parked(1, "chan send");
+	goro_chan_recv(c, NULL);
+	goro_chan_unref(c);
+	for (size_t i = 0; i < 64; i++) {
+		((void **)memory)[i] = malloc(8 + 8 * i);
+		memset(((void **)memory)[i], 0xff, 8 + 8 * i);
+	}
+	return 4;
+}
+
+TAP_CASE(run_ends_while_a_woken_sender_has_not_come_back)
+{
+	for (int i = 0; i < 20; i++) {
+		void *memory[64];
+		expect_eq(goro_run(leaves_a_woken_sender_behind, memory), 4);
+		for (int j = 0; j < 64; j++)
+			free(memory[j]);
+	}
+}
+
 TAP_CASE(second_run_at_the_same_time_is_ebusy, .id = "DIA-08")
 {
 	expect_eq(goro_run(runs_again_inside, NULL), 0);

@@ -419,15 +419,13 @@ static int turn_rounds(void)
 	return (over ? 5 : 200) / (TAP_SANITIZED ? 5 : 1);
 }
 
-GORO_CASE(as_many_as_ps_run_at_the_same_time, .id = "SCH-11",
-	  .timeout_s = 150) /* a core that others use makes each turn a time slice long */
+GORO_CASE(as_many_as_ps_run_at_the_same_time, .id = "SCH-11")
 {
 	for (int i = turn_rounds(); i > 0; i--)
 		run_turns(false);
 }
 
-GORO_CASE(as_many_as_ps_run_at_the_same_time_when_spawned_by_others, .id = "SCH-11",
-	  .timeout_s = 150) /* a core that others use makes each turn a time slice long */
+GORO_CASE(as_many_as_ps_run_at_the_same_time_when_spawned_by_others, .id = "SCH-11")
 {
 	for (int i = turn_rounds(); i > 0; i--)
 		run_turns(true);
@@ -439,8 +437,7 @@ static void nothing(void *unused)
 }
 
 /* The threads have gone to sleep before each round, so that each must be woken again. */
-GORO_CASE(as_many_as_ps_run_at_the_same_time_after_threads_parked, .id = "SCH-11",
-	  .timeout_s = 150) /* a core that others use makes each turn a time slice long */
+GORO_CASE(as_many_as_ps_run_at_the_same_time_after_threads_parked, .id = "SCH-11")
 {
 	for (int i = turn_rounds() / 4 + 1; i > 0; i--) {
 		for (int k = 0; k < 100; k++)

@@ -103,8 +103,7 @@ static void add_case(const char *program, const char *name, int timeout_s, const
 			add_job(&j);
 		}
 	}
-	/* TAP_NO_PINNED: one CPU is too few for an emulator's own threads. */
-	if (strstr(flags, "race,") != NULL && !getenv("TAP_NO_PINNED")) {
+	if (strstr(flags, "race,") != NULL) {
 		j.ps = PS_AT_PINNED;
 		j.is_pinned = true;
 		add_job(&j);
