@@ -83,7 +83,7 @@ struct g {
 	struct g *link;               /* whoever holds it: next in a glist or a free list */
 	struct m *m;                  /* its M while RUNNING */
 	atomic_of(uint32_t) state;    /* g_transition(); read by anybody */
-	uint8_t wait_reason;          /* enum wait_reason, while WAITING */
+	atomic_of(uint8_t) wait_reason; /* enum wait_reason, while WAITING; reports read it */
 	bool has_canary;              /* its stack could not be guarded */
 	bool has_own_stack;           /* from .stack_size: not pooled */
 	bool is_main;                 /* number 1 */
@@ -91,7 +91,7 @@ struct g {
 	struct stack stack;           /* set at the first run */
 	uint64_t id;                  /* set by spawn */
 	uint64_t parent_id;           /* who said go */
-	int64_t wait_since;           /* when it began to wait, to within a few ms */
+	atomic_of(int64_t) wait_since; /* when it began to wait, to within a few ms; likewise */
 	struct waiter *waiter;        /* while WAITING on an object: its record there */
 	struct m *locked_m;           /* goro_lock_thread: runs on this M only */
 	char *name;                   /* NAME_MAX_BYTES on the heap, or NULL */

@@ -151,11 +151,13 @@ static void print_function(const struct symbol_frame *frame, void *arg)
 
 static void print_header(const struct dump *d, struct g *gp, enum g_state state)
 {
-	int64_t waited = d->now - gp->wait_since;
+	/* relaxed, here and below: a G that did not stop in time may park meanwhile */
+	int64_t waited = d->now - load_rlx(&gp->wait_since);
+	uint8_t reason = load_rlx(&gp->wait_reason); /* relaxed: as above */
 	bool is_waiting = state == G_WAITING;
 
 	print_to(d->fd, "goroutine %lu [%s", (unsigned long)gp->id,
-		 is_waiting ? wait_reason_name((enum wait_reason)gp->wait_reason)
+		 is_waiting ? wait_reason_name((enum wait_reason)reason)
 			    : g_state_name(state));
 	if (is_waiting && waited >= MINUTE_NS)
 		print_to(d->fd, ", %ld minutes", (long)(waited / MINUTE_NS));
@@ -164,7 +166,8 @@ static void print_header(const struct dump *d, struct g *gp, enum g_state state)
 	print_to(d->fd, "]:\n");
 	print_to(d->fd, "\t");
 	symbol_resolve((uintptr_t)gp->fn, true, print_function, (void *)(uintptr_t)d);
-	if (gp->name && gp->name[0])
+	/* A running G may end, and free its name, unless it is the one that prints. */
+	if ((state != G_RUNNING || gp == d->first) && gp->name && gp->name[0])
 		print_to(d->fd, ", name \"%s\"", gp->name);
 	if (is_waiting)
 		print_to(d->fd, ", waiting for %ld.%03ld s", (long)(waited / 1000000000),

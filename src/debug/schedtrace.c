@@ -37,10 +37,11 @@ static void print_p(struct p *pp, uint32_t i)
 static void print_g(struct g *gp, void *arg)
 {
 	enum g_state state = g_state(gp);
+	uint8_t reason = load_rlx(&gp->wait_reason); /* relaxed: a look */
 
 	(void)arg;
 	print_to(2, "  G%lu: status=%s(%s)\n", (unsigned long)gp->id, g_state_name(state),
-		 state == G_WAITING ? wait_reason_name((enum wait_reason)gp->wait_reason) : "");
+		 state == G_WAITING ? wait_reason_name((enum wait_reason)reason) : "");
 }
 
 static void print_ms(void)

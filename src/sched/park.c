@@ -39,8 +39,8 @@ static void *park_on_g0(void *arg)
 	canary_check(gp);
 	mp->curg = NULL;
 	gp->m = NULL;
-	gp->wait_reason = mp->park_reason;
-	gp->wait_since = load_rlx(&sched.coarse_now); /* relaxed: for reports */
+	store_rlx(&gp->wait_reason, mp->park_reason); /* relaxed: for reports, like the next */
+	store_rlx(&gp->wait_since, load_rlx(&sched.coarse_now)); /* relaxed: for reports */
 	g_transition(gp, G_RUNNING, G_WAITING);
 	if (mp->park_commit && !mp->park_commit(gp, mp->park_arg)) {
 		g_transition(gp, G_WAITING, G_RUNNABLE);

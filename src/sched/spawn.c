@@ -45,7 +45,7 @@ static uint64_t id_next(struct p *pp)
 void g_wipe(struct g *gp)
 {
 	gp->m = NULL;
-	gp->wait_reason = WAIT_NONE;
+	store_rlx(&gp->wait_reason, WAIT_NONE); /* relaxed: for reports */
 	gp->has_canary = gp->has_own_stack = gp->is_main = gp->is_ending = false;
 	gp->stack = (struct stack){0, 0};
 	gp->waiter = NULL;
