@@ -21,7 +21,8 @@
  *   never comes; GORO_POLL, like any time that is already past, means "do not wait".
  * - Misuse that Go treats as a panic is a panic here, with Go's wording ("panic" below; see
  *   goro_panic()). A "fatal error" prints its message and the stacks, ends the process with status
- *   2, and cannot be caught.
+ *   2, and cannot be caught. Both end it by _exit(): what stdio still buffers is not written, and
+ *   functions of atexit() do not run.
  * - "Blocks" means that the goroutine waits and its thread runs other goroutines. A plain thread
  *   (one that the runtime did not make) may call everything here, and then the thread itself waits,
  *   except for what makes no sense there: goro_yield(), goro_exit() and goro_defer() panic.
@@ -37,6 +38,10 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+#if defined(__cplusplus) && __cplusplus < 201703L
+#error "goro.h needs C++17: compile with -std=c++17"
+#endif
 
 #ifdef __cplusplus
 #include <tuple>
@@ -74,11 +79,15 @@ GORO_API const char *goro_version(void);
  * it.
  *
  * When it returns, the process exits with its value, as from main(); goroutines that still exist do
- * not run any more, are not waited for, and their deferred calls do not run.
+ * not run any more, are not waited for, and their deferred calls do not run. A panic or fatal error
+ * that is being reported at that moment wins: the status is then 2.
  *
  * Go: func main, except that the value is the exit status.
  */
 int goro_main(int argc, char **argv);
+
+/* How libgoro's main() ends the process: exit(), unless somebody's panic is under way. */
+GORO_API void goro_leave_(int status) __attribute__((__noreturn__));
 
 /*
  * goro_run - start the runtime, run fn(arg) as the main goroutine, and return its value.
@@ -477,8 +486,8 @@ GORO_API void goro_get_(goro_chan *c, void *value, size_t size);
  *
  * The message is made as by printf. A goro_try() around catches it, the library's own panics
  * likewise. When nobody does: "panic: MESSAGE", an empty line, "goroutine N [running]:" and the
- * stack on standard error, and status 2. In a plain thread there are no deferred calls. Does not
- * return.
+ * stack on standard error, and _exit(2): what stdio still buffers is not written, and functions of
+ * atexit() do not run. In a plain thread there are no deferred calls. Does not return.
  * Go: panic.
  */
 GORO_API void goro_panic(const char *fmt, ...)
@@ -582,9 +591,12 @@ GORO_API void goro_go_(void (*unpack)(void *), const void *data, size_t size, vo
 
 /* go(fn, a, b) is GORO_GO_2_(fn, a, b). */
 #define go(...)                                                                            \
-	GORO_GO_PICK_(__VA_ARGS__, MANY_, MANY_, MANY_, MANY_, MANY_, MANY_, MANY_, MANY_, 8_, 7_, \
-		      6_, 5_, 4_, 3_, 2_, 1_, 0_, )(__VA_ARGS__)
-#define GORO_GO_PICK_(fn, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, N, ...) GORO_GO_##N
+	GORO_GO_PICK_(__VA_ARGS__, MANY_, MANY_, MANY_, MANY_, MANY_, MANY_, MANY_, MANY_, MANY_,  \
+		      MANY_, MANY_, MANY_, MANY_, MANY_, MANY_, MANY_, MANY_, MANY_, MANY_, MANY_, \
+		      MANY_, MANY_, MANY_, MANY_, 8_, 7_, 6_, 5_, 4_, 3_, 2_, 1_, 0_, )(__VA_ARGS__)
+#define GORO_GO_PICK_(fn, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, a2, b2, c2, d2, e2, f2,  \
+		      g2, h2, i2, j2, k2, l2, m2, n2, o2, p2, N, ...)                              \
+	GORO_GO_##N
 #define GORO_GO_MANY_(...)                                                                 \
 	__extension__({ _Static_assert(0, "go() takes at most 8 arguments"); })
 

@@ -7,11 +7,12 @@
  * MA1  The process ends as soon as goro_main has returned and what it deferred has run: no other
  *      goroutine is waited for.
  *
+ * MA2  But for a panic or a fatal error that is under way then: its report ends the process.
+ *
  * Locking: none. Go: main in runtime/proc.go.
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "goro.h"
@@ -29,7 +30,7 @@ static void leave(void *arg)
 	struct arguments *a = arg;
 
 	if (a->has_returned)
-		exit(a->status);
+		goro_leave_(a->status);
 }
 
 static int run_main(void *arg)
@@ -47,7 +48,7 @@ int main(int argc, char **argv)
 	struct arguments a = {.argc = argc, .argv = argv};
 	int error = goro_run(run_main, &a);
 
-	/* Only when it could not start, or the main goroutine left by goro_exit. */
+	/* Only when it could not start: goro_main's return ends the process in leave(). */
 	fprintf(stderr, "goro: the runtime could not start: %s\n", strerror(-error));
 	return 2;
 }

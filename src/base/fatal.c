@@ -5,13 +5,14 @@
  *
  * FA1  Only one thread prints; others that fail meanwhile wait for the end.
  * FA2  A failure inside the report ends the process at once.
+ * FA3  Once a report has begun, the library ends the process in no other way: who would leave
+ *      waits. An exit() of the program's own is its business.
  *
  * Locking: none. Go: throw and fatal in runtime/panic.go, print in runtime/print.go.
  */
 #include "base/fatal.h"
 
 #include <poll.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <unistd.h>
 
@@ -19,7 +20,7 @@
 #include "base/check.h"
 
 static void (*fatal_report)(void);
-static atomic_of(uint32_t) fatal_owner; /* 1 + thread number of whoever prints */
+static atomic_of(uint32_t) fatal_owner; /* thread number of whoever prints; 0: nobody */
 
 struct sink {
 	char *at;
@@ -183,8 +184,18 @@ void fatal_begin(void)
 		return;
 	if (owner == self)
 		_exit(2); /* FA2 */
+	fatal_wait(); /* FA1 */
+}
+
+bool fatal_has_begun(void)
+{
+	return load_rlx(&fatal_owner) != 0; /* relaxed: who is told late leaves as if just before */
+}
+
+noreturn void fatal_wait(void)
+{
 	for (;;)
-		pause(); /* FA1 */
+		pause();
 }
 
 noreturn void fatal_end(void)

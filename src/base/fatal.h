@@ -8,6 +8,7 @@
 #define BASE_FATAL_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdnoreturn.h>
 
@@ -20,6 +21,10 @@ noreturn void fatal(const char *fmt, ...) __attribute__((format(printf, 1, 2), c
 /* The two halves of fatal(), for whoever prints a message of its own between them. */
 void fatal_begin(void); /* one thread gets through */
 noreturn void fatal_end(void);
+
+/* FA3: whether somebody's last report is under way; whoever would leave then waits for the end. */
+bool fatal_has_begun(void);
+noreturn void fatal_wait(void);
 
 /* Boot: how to print the stacks after a fatal error. Runs at most once, on the failing thread. */
 void fatal_set_report(void (*report)(void));

@@ -61,7 +61,8 @@ enum g_state {
 	X(CHAN_RECV_NIL, "chan receive (nil chan)")     \
 	X(CHAN_SEND_NIL, "chan send (nil chan)")        \
 	X(SLEEP, "sleep")                               \
-	X(STOP_WORLD, "stopping the world")
+	X(STOP_WORLD, "stopping the world")             \
+	X(PANIC, "panicwait")
 
 enum wait_reason {
 #define WAIT_REASON_ENUM(name, text) WAIT_##name,

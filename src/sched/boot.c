@@ -9,6 +9,9 @@
  * BT2  After goro_run returns, no thread of the runtime touches its memory, and goroutines that
  *      were left are dead: their stacks are in the pool, their records off every wait queue.
  *
+ * BT3  While a panic or a fatal error is being reported, goro_run does not return (FA3): an M that
+ *      reports does not end, and others are looked for before the run's memory goes.
+ *
  * goro_run returns when each goroutine that runs at that moment has reached its next call of the
  * library; a program that is started by libgoro's main() leaves by exit() at once.
  *
@@ -43,6 +46,15 @@ static void main_entry(void *arg)
 	struct main_call *call = arg;
 
 	sched.main_result = call->fn(call->arg);
+	run_deferred(m_self()->curg, NULL);
+	panic_wait();
+}
+
+/* Where libgoro's main() ends: not at all while a report is being printed. */
+void goro_leave_(int status)
+{
+	panic_wait();
+	exit(status);
 }
 
 /* A positive number, or 0 for anything else. */
@@ -199,6 +211,8 @@ int goro_run(int (*fn)(void *), void *arg)
 	sysmon_stop();
 	faults_remove();
 	int result = sched.main_result;
+	if (fatal_has_begun()) /* a plain thread's: BT3 */
+		fatal_wait();
 	run_clear();
 	store_rel(&sched.run_state, RUN_NONE); /* RUN-STATE */
 	return result;
@@ -233,7 +247,7 @@ int goro_maxthreads(int n)
 		sched.max_m = (uint32_t)n;
 	lock_release(&sched.lock);
 	if (is_exceeded)
-		fatal("program exceeds %d-thread limit", n);
+		fatal("program exceeds %d-thread limit\n[see goro_maxthreads()]", n);
 	return old;
 }
 

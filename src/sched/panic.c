@@ -10,6 +10,9 @@
  * PN3  Deferred calls run on the stack of the panic, above the frames that are left: nothing is
  *      unwound until goro_try jumps. A goro_exit in a deferred call ends the goroutine, and the
  *      panic with it.
+ * PN4  A panic that nobody will catch counts in sched.n_uncaught from before its deferred calls; a
+ *      goro_exit among them takes it off. Main does not leave while a report is being printed,
+ *      and gives those deferred calls some time before it does.
  *
  * A plain thread has no deferred calls, but goro_try works there: its frames lie in one list
  * for all threads, since the only thread-local is the M. Jumps are longjmp: C++ destructors
@@ -28,6 +31,7 @@
 #include "sched/sched.h"
 
 #define MESSAGE_BYTES 1024
+#define PANIC_WAIT_NS INT64_C(50000000) /* PN4; Go: so many yields */
 
 struct deferred {
 	struct deferred *next;
@@ -47,6 +51,7 @@ struct try_frame {
 struct panic_frame {
 	struct panic_frame *earlier;
 	const char *message;
+	bool is_uncaught; /* counted: PN4 */
 };
 
 static struct {
@@ -96,12 +101,23 @@ void goro_defer(void (*fn)(void *), void *arg)
 	gp->u.run.deferred = d;
 }
 
+/* PN4: these panics will not be printed. */
+static void panics_end(struct panic_frame *frame)
+{
+	for (; frame; frame = frame->earlier)
+		if (frame->is_uncaught) {
+			frame->is_uncaught = false;
+			add_rlx(&sched.n_uncaught, -1u); /* relaxed: only counted */
+		}
+}
+
 void goro_exit(void)
 {
 	struct g *gp = current();
 
 	if (!gp)
 		panic_at("goro_exit outside a goroutine");
+	panics_end(gp->u.run.panics);
 	gp->u.run.tries = NULL; /* all frames are left: no goro_try among them catches any more */
 	run_deferred(gp, NULL);
 	if (gp->is_main)
@@ -165,7 +181,7 @@ noreturn static void panic_end(const struct panic_frame *frame)
 noreturn static void panic_with(const char *message)
 {
 	struct g *gp = current();
-	struct panic_frame frame = {gp ? gp->u.run.panics : NULL, message};
+	struct panic_frame frame = {.earlier = gp ? gp->u.run.panics : NULL, .message = message};
 
 	if (!gp) {
 		struct try_frame *try = foreign_try_pop(NULL);
@@ -176,12 +192,33 @@ noreturn static void panic_with(const char *message)
 	}
 	gp->u.run.panics = &frame;
 	struct try_frame *try = gp->u.run.tries;
+	if (!try) {
+		frame.is_uncaught = true;
+		add_rlx(&sched.n_uncaught, 1); /* relaxed: only counted */
+	}
 	run_deferred(gp, try ? try->mark : NULL);
 	if (!try)
 		panic_end(&frame);
 	message_store(try, message);
 	gp->u.run.tries = try->outer;
 	longjmp(try->back, 1);
+}
+
+void panic_wait(void)
+{
+	int64_t until = 0;
+
+	/* relaxed: as a panic that begins later */
+	while (load_rlx(&sched.n_uncaught) && !fatal_has_begun()) {
+		int64_t now = os_now();
+		if (!until)
+			until = now + PANIC_WAIT_NS;
+		if (now >= until)
+			break;
+		goro_yield();
+	}
+	if (fatal_has_begun())
+		park(NULL, NULL, WAIT_PANIC); /* FA3 */
 }
 
 noreturn void panic_at(const char *text)

@@ -41,6 +41,7 @@ struct sched {
 	struct note end_note;              /* the last M has left */
 	bool main_exited;                  /* the main goroutine called goro_exit */
 	int main_result;
+	atomic_of(uint32_t) n_uncaught;    /* panics that nobody will catch, not yet printed: PN4 */
 	atomic_of(uint32_t) n_foreign_blocked; /* plain threads that wait in a goro call */
 };
 
@@ -144,6 +145,8 @@ void run_deferred(struct g *gp, struct deferred *until);
 void deferred_drop_all(struct g *gp); /* without calling them */
 /* The program did what Go panics at. */
 noreturn void panic_at(const char *text);
+/* The main goroutine would leave: does not return while a panic or fatal error is under way. */
+void panic_wait(void);
 
 /* ---- preempt.c ---- */
 

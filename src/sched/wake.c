@@ -112,7 +112,7 @@ static void start_new_m(struct p *pp, bool is_spinning)
 
 	if (sched.n_m >= sched.max_m) {
 		lock_release(&sched.lock);
-		fatal("program exceeds %u-thread limit", sched.max_m);
+		fatal("program exceeds %u-thread limit\n[see goro_maxthreads()]", sched.max_m);
 	}
 	mp = m_new();
 	lock_release(&sched.lock);

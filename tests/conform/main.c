@@ -1,5 +1,6 @@
 /*
- * main.c - PAN-02: how a program ends whose main() is the library's.
+ * main.c - PAN-02: how a program ends whose main() is the library's; and PAN-01, when another
+ * goroutine's panic is under way at that moment (leaving.h).
  *
  *   main() of libgoro.a -> goro_run -> goro_main, which here runs the cases and their children
  *
@@ -7,7 +8,7 @@
  *
  * Go: proc.go, main.
  */
-#include "goro_tap.h"
+#include "leaving.h"
 
 static void prints(void *text)
 {
@@ -138,6 +139,13 @@ TAP_CASE(return_of_main_gives_the_status_modulo_256, .id = "PAN-02")
 {
 	expect_prompt_end("main_returns_300", 300 % 256);
 }
+
+#define LEAVE_CHILD(name_, call_) \
+	TAP_CHILD(name_)          \
+	{                         \
+		result = call_;   \
+	}
+LEAVE_CHILDREN
 
 TAP_CHILD(main_is_goroutine_one)
 {

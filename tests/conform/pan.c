@@ -125,6 +125,28 @@ TAP_CASE(many_panics_at_once_end_the_process_once, .id = "PAN-01", .is_race = tr
 	}
 }
 
+static void says_goodbye(void)
+{
+	printf("atexit\n");
+}
+
+GORO_CHILD(panics_with_full_buffers)
+{
+	setvbuf(stdout, NULL, _IOFBF, 4096);
+	atexit(says_goodbye);
+	printf("buffered\n");
+	goro_panic("boom");
+}
+
+/* As goro.h says: the end is _exit(). */
+TAP_CASE(panic_writes_no_buffers_and_calls_nothing_of_atexit, .id = "PAN-02")
+{
+	struct tap_child c;
+	tap_child(&c, "panics_with_full_buffers");
+	expect_child(&c, 2, "panic: boom");
+	expect_str(c.out, "");
+}
+
 /* ---- PAN-03 ---- */
 
 static char trail[64];

@@ -56,13 +56,13 @@ TAP_CASE(more_threads_than_the_limit_is_fatal, .procs = "1,4")
 {
 	struct tap_child c;
 	tap_child(&c, "exceeds_30_threads");
-	expect_child(&c, 2, "program exceeds 30-thread limit");
+	expect_child(&c, 2, "program exceeds 30-thread limit\n[see goro_maxthreads()]\n\n");
 	expect_contains(c.err, "fatal error: ");
 	tap_child(&c, "exceeds_30_threads_in_a_try");
-	expect_child(&c, 2, "program exceeds 30-thread limit");
+	expect_child(&c, 2, "program exceeds 30-thread limit\n[see goro_maxthreads()]\n\n");
 	expect_str(c.out, "");
 	tap_child(&c, "lowers_the_limit_below_what_exists");
-	expect_child(&c, 2, "program exceeds 5-thread limit");
+	expect_child(&c, 2, "program exceeds 5-thread limit\n[see goro_maxthreads()]\n\n");
 	expect_str(c.out, "");
 }
 

@@ -104,15 +104,22 @@ done
 
 # --- what must not compile --------------------------------------------------------------------------
 
-cat >nine.c <<'END'
-#include "goro.h"
-void f();
-void g(void) { go(f, 1, 2, 3, 4, 5, 6, 7, 8, 9); }
-END
-if have gcc; then
-	refuses "nine arguments are refused, gcc" "at most 8 arguments" \
-		gcc -I"$root/include" -fsyntax-only nine.c
-fi
+for n in 9 10 16 17 19 20 32; do
+	arguments=$(seq -s , $n)
+	printf '#include "goro.h"\nvoid f(...);\nvoid g(void) { go(f, %s); }\n' "$arguments" >many.cpp
+	sed 's/f(\.\.\.)/f()/' many.cpp >many.c
+	for cc in gcc "clang -fblocks" "g++ -std=c++17" "clang++ -std=c++17"; do
+		have ${cc%% *} || continue
+		file=many.c
+		case $cc in *++*) file=many.cpp ;; esac
+		refuses "$n arguments are refused, $cc" "at most 8 arguments" \
+			$cc -I"$root/include" -fsyntax-only $file
+	done
+done
+for cxx in g++ clang++; do
+	have $cxx && refuses "C++14 is told what it takes, $cxx" "C++17: compile with -std=c++17" \
+		$cxx -std=c++14 -I"$root/include" -fsyntax-only alone.cpp
+done
 if have clang; then
 	refuses "clang without -fblocks is told so" "needs -fblocks" \
 		clang -I"$root/include" -fsyntax-only "$here/go_other.c" -I"$here"

@@ -159,11 +159,13 @@ TAP_CHILD(fatal_plain)
 
 static void report(void)
 {
+	expect(fatal_has_begun());
 	print_to(2, "the stacks\n");
 }
 
 TAP_CHILD(fatal_with_report)
 {
+	expect(!fatal_has_begun());
 	fatal_set_report(report);
 	fatal("told");
 }
