@@ -60,7 +60,16 @@ enum g_state {
 	X(CHAN_SEND, "chan send")                       \
 	X(CHAN_RECV_NIL, "chan receive (nil chan)")     \
 	X(CHAN_SEND_NIL, "chan send (nil chan)")        \
+	X(SELECT, "select")                             \
+	X(SELECT_NO_CASES, "select (no cases)")         \
 	X(SLEEP, "sleep")                               \
+	X(MUTEX, "sync.Mutex.Lock")                     \
+	X(RWMUTEX_READ, "sync.RWMutex.RLock")           \
+	X(RWMUTEX_WRITE, "sync.RWMutex.Lock")           \
+	X(COND, "sync.Cond.Wait")                       \
+	X(WAITGROUP, "sync.WaitGroup.Wait")             \
+	X(SEMAPHORE, "semacquire")                      \
+	X(GROUP, "group wait")                          \
 	X(STOP_WORLD, "stopping the world")             \
 	X(PANIC, "panicwait")
 
@@ -75,6 +84,7 @@ struct deferred;
 struct try_frame;
 struct panic_frame;
 struct waiter;
+struct ctx_head;
 struct m;
 
 #define G_INLINE_ARGS 72
@@ -94,6 +104,7 @@ struct g {
 	uint64_t parent_id;           /* who said go */
 	atomic_of(int64_t) wait_since; /* when it began to wait, to within a few ms; likewise */
 	struct waiter *waiter;        /* while WAITING on an object: its record there */
+	struct ctx_head *ctx;         /* goro_ctx_use: may cancel its waits; a reference, or NULL */
 	struct m *locked_m;           /* goro_lock_thread: runs on this M only */
 	char *name;                   /* NAME_MAX_BYTES on the heap, or NULL */
 	const struct goro_site_ *site; /* where `go` stands in the program, or NULL: */

@@ -24,8 +24,11 @@
 
 /* rank, lowest first: what may be held when the next is taken */
 #define LOCK_RANKS(X)                                                             \
+	X(OBJECT, "a mutex or the like of the program: valid when zeroed")        \
 	X(WORLD, "stop-the-world queue")                                          \
+	X(TIMER, "a timer of the program")                                        \
 	X(CHAN, "a channel: its buffer and queues")                               \
+	X(CTX, "a context: its waits and children")                               \
 	X(SCHED, "sched: idle Ms and Ps, counts")                                 \
 	X(GLOBQ, "the global run queue")                                          \
 	X(TIMERS, "a P's timer heap")                                             \

@@ -39,6 +39,7 @@ struct main_call {
 static struct main_call main_call;
 
 void (*g_waiter_bury)(struct g *gp);
+void (*g_ctx_free)(struct ctx_head *ctx);
 void (*boot_hook)(void);
 
 static void main_entry(void *arg)
@@ -100,7 +101,8 @@ static void state_reset(void)
 			       .n_foreign_blocked = n_foreign_blocked};
 	lock_init(&sched.lock, LOCK_SCHED);
 	memset(&idle, 0, sizeof(idle));
-	store_rlx(&preempt_pending, 0); /* relaxed: no other thread yet */
+	/* relaxed: no P asks yet; cancelled contexts may outlive a run */
+	add_rlx(&attention, -(load_rlx(&attention) & (ATTENTION_CANCELED - 1)));
 	store_rlx(&sched.next_g_id, 1); /* relaxed: likewise */
 	store_rlx(&sched.coarse_now, os_now()); /* relaxed: likewise */
 	globq_init();
@@ -124,6 +126,7 @@ static void g_bury(struct g *gp, void *arg)
 	(void)arg;
 	if (gp->waiter && g_waiter_bury)
 		g_waiter_bury(gp);
+	ctx_drop(gp->ctx);
 	if (gp->name)
 		os_free(gp->name);
 	if (!gp->sp && gp->args_size > G_INLINE_ARGS && gp->args_size != ARGS_ARE_POINTER)

@@ -236,7 +236,7 @@ struct g *find_runnable(struct m *mp, bool *inherits_slice)
 	for (;;) {
 		struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
 		struct g *gp;
-		if (unlikely(load_rlx(&sched.stop_wanted))) { /* relaxed: seen a little later */
+		if (unlikely(load_acq(&sched.stop_wanted))) { /* STOP-OVER */
 			if (!world_stop_here(mp))
 				return NULL;
 			continue;

@@ -52,6 +52,7 @@ struct panic_frame {
 	struct panic_frame *earlier;
 	const char *message;
 	bool is_uncaught; /* counted: PN4 */
+	bool is_canceled; /* panic_canceled */
 };
 
 static struct {
@@ -178,10 +179,11 @@ noreturn static void panic_end(const struct panic_frame *frame)
 	fatal_end();
 }
 
-noreturn static void panic_with(const char *message)
+noreturn static void panic_with(const char *message, bool is_canceled)
 {
 	struct g *gp = current();
-	struct panic_frame frame = {.earlier = gp ? gp->u.run.panics : NULL, .message = message};
+	struct panic_frame frame = {.earlier = gp ? gp->u.run.panics : NULL, .message = message,
+				    .is_canceled = is_canceled};
 
 	if (!gp) {
 		struct try_frame *try = foreign_try_pop(NULL);
@@ -223,7 +225,12 @@ void panic_wait(void)
 
 noreturn void panic_at(const char *text)
 {
-	panic_with(text);
+	panic_with(text, false);
+}
+
+noreturn void panic_canceled(void)
+{
+	panic_with("context canceled", true);
 }
 
 void goro_panic(const char *fmt, ...)
@@ -234,7 +241,7 @@ void goro_panic(const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(message, sizeof(message), fmt, args);
 	va_end(args);
-	panic_with(message);
+	panic_with(message, false);
 }
 
 /* setjmp stands in a function of its own, whose locals nobody changes after it. */

@@ -4,8 +4,10 @@
  *   sysmon (10 ms), world_stop -> [preempt_ask] -> P's request word
  *                              -> [preempt_check] in every call -> yield
  *
- * PR1  preempt_pending is the number of Ps with preempt != 0; each change of one goes with a change
- *      of the other, so that the fast paths read one word that is nearly always 0.
+ * PR1  The low half of attention is the number of Ps with preempt != 0; each change of one goes
+ *      with a change of the other, so that the fast paths read one word that is nearly always 0.
+ * PR2  The high half counts the cancelled contexts that still exist: while there are any, every
+ *      call that may wait looks whether its goroutine uses one of them.
  *
  * Locking: none. Order: PREEMPT-ASK. Go: preemptone, checked in every function prologue; ours
  * in every call of the library and in goro_checkpoint(). A loop that makes no call is not
@@ -17,18 +19,18 @@
 #include "queue/runq.h"
 #include "sched/sched.h"
 
-atomic_of(uint32_t) preempt_pending;
+atomic_of(uint64_t) attention;
 
 void preempt_ask(struct p *pp)
 {
 	if (xchg_acq_rel(&pp->preempt, 1) == 0) /* PREEMPT-ASK */
-		add_rlx(&preempt_pending, 1);   /* relaxed: seen soon enough */
+		add_rlx(&attention, 1);         /* relaxed: seen soon enough */
 }
 
 void preempt_clear(struct p *pp)
 {
 	if (xchg_acq_rel(&pp->preempt, 0) != 0)          /* PREEMPT-ASK */
-		add_rlx(&preempt_pending, (uint32_t)-1); /* relaxed: likewise */
+		add_rlx(&attention, (uint64_t)-1);       /* relaxed: likewise */
 }
 
 void preempt_ask_all(void)
@@ -40,17 +42,19 @@ void preempt_ask_all(void)
 			preempt_ask(sched.p[i]);
 }
 
-__attribute__((noinline)) void preempt_slow(void)
+__attribute__((noinline)) bool attention_slow(void)
 {
 	struct m *mp = m_self();
+	struct g *gp = mp ? mp->curg : NULL;
 
-	if (!mp || !mp->curg)
-		return;
+	if (!gp)
+		return false;
 	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
-	if (!load_rlx(&pp->preempt))     /* relaxed: another P is meant */
-		return;
-	preempt_clear(pp);
-	yield_global(mp);
+	if (load_rlx(&pp->preempt)) {    /* relaxed: or another P is meant */
+		preempt_clear(pp);
+		yield_global(mp);
+	}
+	return ctx_is_canceled(gp->ctx);
 }
 
 void goro_checkpoint(void)
@@ -72,7 +76,7 @@ void goro_yield(void)
 	 */
 	if (!pp->yield_heat && runq_is_empty(&pp->runq) && !globq_size() &&
 	    timers_first(&pp->timers) == TIMER_NEVER &&
-	    !load_rlx(&preempt_pending) && /* relaxed: seen next time */
+	    !load_rlx(&attention) &&       /* relaxed: seen next time */
 	    !load_rlx(&sched.stop_wanted)) /* relaxed: seen next time */
 		return;
 	yield_global(mp);

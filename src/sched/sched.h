@@ -12,6 +12,7 @@
 
 #include <stdnoreturn.h>
 
+#include "core/ctx.h"
 #include "core/m.h"
 #include "core/self.h"
 #include "queue/glist.h"
@@ -47,8 +48,13 @@ struct sched {
 
 extern struct sched sched;
 
-/* Some P has been asked to let its G yield; kept so that the fast paths look at one word. */
-extern atomic_of(uint32_t) preempt_pending;
+/*
+ * What every call looks at first, so that the fast paths read one word that is nearly always 0. Low
+ * half: how many Ps have been asked to let their G yield (PR1). High half: how many cancelled
+ * contexts there are (PR2).
+ */
+extern atomic_of(uint64_t) attention;
+#define ATTENTION_CANCELED (UINT64_C(1) << 32)
 
 /* ---- loop.c: on g0 ---- */
 
@@ -147,18 +153,30 @@ void deferred_drop_all(struct g *gp); /* without calling them */
 noreturn void panic_at(const char *text);
 /* The main goroutine would leave: does not return while a panic or fatal error is under way. */
 void panic_wait(void);
+/* A call that cannot return -ECANCELED must not go on. */
+noreturn void panic_canceled(void);
 
 /* ---- preempt.c ---- */
 
 void preempt_ask(struct p *pp);
 void preempt_ask_all(void);
 void preempt_clear(struct p *pp);
-void preempt_slow(void);
-/* The head of every call that may be long in coming: one load. */
+/* True: the calling goroutine uses a cancelled context. */
+bool attention_slow(void);
+/* The head of every call: one load. */
 static inline void preempt_check(void)
 {
-	if (unlikely(load_rlx(&preempt_pending))) /* relaxed: a request may be seen late */
-		preempt_slow();
+	if (unlikely(load_rlx(&attention))) /* relaxed: a request may be seen late */
+		(void)attention_slow();
+}
+/*
+ * The head of every call that may wait. True: it must return -ECANCELED, or panic_canceled() where
+ * it has no other way to tell.
+ */
+static inline bool call_is_canceled(void)
+{
+	/* relaxed: whoever knows of the cancellation sees it */
+	return unlikely(load_rlx(&attention)) && attention_slow();
 }
 
 /* ---- world.c ---- */
@@ -187,6 +205,13 @@ void world_freeze(void);
 uint32_t procs_wanted(bool may_complain);
 /* sync/: take a G that will never run again off the queue that it waits in. */
 extern void (*g_waiter_bury)(struct g *gp);
+/* sync/: the last reference to a context is gone. */
+extern void (*g_ctx_free)(struct ctx_head *ctx);
+static inline void ctx_drop(struct ctx_head *ctx)
+{
+	if (ctx && add_acq_rel(&ctx->refs, (uint32_t)-1) == 1) /* CTX-REF: what others did */
+		g_ctx_free(ctx);
+}
 /* debug/: read GORODEBUG. */
 extern void (*boot_hook)(void);
 

@@ -49,6 +49,7 @@ void g_wipe(struct g *gp)
 	gp->has_canary = gp->has_own_stack = gp->is_main = gp->is_ending = false;
 	gp->stack = (struct stack){0, 0};
 	gp->waiter = NULL;
+	gp->ctx = NULL;
 	gp->locked_m = NULL;
 	gp->lock_depth = 0;
 	gp->name = NULL;
@@ -157,6 +158,7 @@ int spawn(const struct spawn_request *r)
 	}
 	gp->id = id_next(pp);
 	gp->parent_id = mp->curg ? mp->curg->id : 0;
+	gp->ctx = mp->curg ? ctx_hold(mp->curg->ctx) : NULL;
 	g_transition(gp, G_DEAD, G_IDLE);
 	g_transition(gp, G_IDLE, G_RUNNABLE);
 	store_rlx(&pp->n_spawned, load_rlx(&pp->n_spawned) + 1); /* relaxed: only we write */
@@ -247,8 +249,10 @@ static void *exit_on_g0(void *arg)
 	else
 		stack_unmap(gp->stack);
 	bool was_locked = gp->locked_m != NULL;
-	if (unlikely(gp->name || was_locked || gp->has_own_stack || gp->has_canary || gp->is_main ||
-		     sanitize_is_on))
+	if (unlikely(gp->ctx != NULL))
+		ctx_drop(gp->ctx);
+	if (unlikely(gp->name || gp->ctx || was_locked || gp->has_own_stack || gp->has_canary ||
+		     gp->is_main || sanitize_is_on))
 		g_wipe(gp);
 	gp->m = NULL;
 	gp->is_ending = false;

@@ -134,6 +134,33 @@ bool world_stop_here(struct m *mp)
 	return is_wanted ? stop_m(mp) : true;
 }
 
+static void count_running(struct g *gp, void *arg)
+{
+	if (g_state(gp) == G_RUNNING)
+		++*(uint32_t *)arg;
+}
+
+/*
+ * The deadline has come. Who still runs a goroutine is left alone; an M between its look at
+ * stop_wanted and the goroutine that it picked has not far to go, and must not be taken for one
+ * that leaves the runnable Gs alone. True: all have stopped.
+ */
+static bool wait_for_schedulers(uint32_t n_own)
+{
+	for (;;) {
+		uint32_t n_running = 0;
+		lock_acquire(&sched.lock);
+		uint32_t n_left = sched.stop_left;
+		lock_release(&sched.lock);
+		if (n_left == 0)
+			return true;
+		gfree_each(count_running, &n_running);
+		if (n_running >= n_left + n_own)
+			return false;
+		(void)note_sleep_until(&sched.stop_note, os_now() + STOP_REPEAT_NS);
+	}
+}
+
 bool world_stop(enum wait_reason reason, int64_t deadline)
 {
 	world_take(reason);
@@ -162,7 +189,7 @@ bool world_stop(enum wait_reason reason, int64_t deadline)
 			return true;
 		preempt_ask_all(); /* WD4 */
 	}
-	return !must_wait;
+	return !must_wait || wait_for_schedulers(own ? 1 : 0);
 }
 
 /* Ps with something to run get an M each, the others are idle. The caller keeps `own`. */
@@ -187,8 +214,8 @@ static void distribute(struct p *own)
 			idle_put_p(pp);
 		}
 	}
-	/* relaxed: under the lock */
-	store_rlx(&sched.stop_wanted, load_rlx(&sched.run_state) == RUN_ENDING);
+	bool is_ending = load_rlx(&sched.run_state) == RUN_ENDING; /* relaxed: under the lock */
+	store_rel(&sched.stop_wanted, is_ending); /* STOP-OVER: what the stopper read of the Gs */
 	lock_release(&sched.lock);
 	while (n_busy)
 		start_m(busy[--n_busy], false);

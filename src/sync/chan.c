@@ -188,22 +188,18 @@ static enum outcome recv_now(goro_chan *c, void *elem)
 	return MUST_WAIT;
 }
 
-static bool is_past(int64_t deadline)
-{
-	return deadline <= 0 || (deadline != GORO_FOREVER && deadline <= os_now());
-}
-
-/* 0, -ETIMEDOUT, -EPIPE: closed. */
+/* 0, -ETIMEDOUT, -ECANCELED, -EPIPE: closed. */
 __attribute__((noinline)) static int send_wait(goro_chan *c, const void *elem, int64_t deadline)
 {
 	struct waiter w = {.elem = (void *)(uintptr_t)elem};
 
-	if (is_past(deadline)) {
+	if (deadline_is_past(deadline)) {
 		chan_unlock(c);
 		return -ETIMEDOUT;
 	}
 	sanitize_release(c);
-	int error = waitq_wait(&c->senders, &w, &c->lock, WAIT_CHAN_SEND, deadline);
+	waitq_push(&c->senders, &w);
+	int error = waitq_wait(&w, &c->lock, WAIT_CHAN_SEND, deadline);
 	sanitize_acquire(c);
 	if (error)
 		return error;
@@ -215,12 +211,13 @@ __attribute__((noinline)) static int recv_wait(goro_chan *c, void *elem, int64_t
 	struct waiter w = {.elem = elem};
 	size_t size = c->elem_size;
 
-	if (is_past(deadline)) {
+	if (deadline_is_past(deadline)) {
 		chan_unlock(c);
 		return -ETIMEDOUT;
 	}
 	sanitize_release(c);
-	int error = waitq_wait(&c->receivers, &w, &c->lock, WAIT_CHAN_RECV, deadline);
+	waitq_push(&c->receivers, &w);
+	int error = waitq_wait(&w, &c->lock, WAIT_CHAN_RECV, deadline);
 	sanitize_acquire(c);
 	if (error)
 		return error;
@@ -231,7 +228,8 @@ __attribute__((noinline)) static int recv_wait(goro_chan *c, void *elem, int64_t
 
 static inline int send_until(goro_chan *c, const void *elem, int64_t deadline)
 {
-	preempt_check();
+	if (unlikely(call_is_canceled()))
+		return -ECANCELED;
 	if (unlikely(!c))
 		return wait_for_nothing(WAIT_CHAN_SEND_NIL, deadline);
 	chan_lock(c);
@@ -243,7 +241,8 @@ static inline int send_until(goro_chan *c, const void *elem, int64_t deadline)
 
 static inline int recv_until(goro_chan *c, void *elem, int64_t deadline)
 {
-	preempt_check();
+	if (unlikely(call_is_canceled()))
+		return -ECANCELED;
 	if (unlikely(!c))
 		return wait_for_nothing(WAIT_CHAN_RECV_NIL, deadline);
 	chan_lock(c);
@@ -255,13 +254,19 @@ static inline int recv_until(goro_chan *c, void *elem, int64_t deadline)
 
 void goro_chan_send(goro_chan *c, const void *elem)
 {
-	if (unlikely(send_until(c, elem, GORO_FOREVER)))
-		panic_at(send_on_closed);
+	int error = send_until(c, elem, GORO_FOREVER);
+
+	if (unlikely(error))
+		error == -ECANCELED ? panic_canceled() : panic_at(send_on_closed);
 }
 
 bool goro_chan_recv(goro_chan *c, void *elem)
 {
-	return recv_until(c, elem, GORO_FOREVER) == 0;
+	int error = recv_until(c, elem, GORO_FOREVER);
+
+	if (unlikely(error == -ECANCELED))
+		panic_canceled();
+	return error == 0;
 }
 
 int goro_chan_send_until(goro_chan *c, const void *elem, int64_t deadline)

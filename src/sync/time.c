@@ -7,10 +7,13 @@
  *
  * Locking: none of its own. Go: timeSleep in runtime/time.go.
  */
+#include <errno.h>
+
 #include "event/timer.h"
 #include "goro.h"
 #include "os/os.h"
 #include "sched/sched.h"
+#include "sync/waitq.h"
 
 int64_t goro_now(void)
 {
@@ -38,15 +41,18 @@ static bool sleep_commit(struct g *gp, void *arg)
 
 void goro_sleep_until(int64_t deadline)
 {
+	if (unlikely(call_is_canceled()))
+		panic_canceled();
 	struct m *mp = m_self();
 	struct timer timer = {.when = deadline < TIMER_NEVER ? deadline : TIMER_NEVER - 1,
 			      .fire = sleep_fire};
 
-	if (deadline <= os_now()) {
-		preempt_check();
+	if (deadline <= os_now())
 		return;
-	}
-	if (mp && mp->curg)
+	if (unlikely(mp && mp->curg && mp->curg->ctx)) {
+		if (wait_for_nothing(WAIT_SLEEP, timer.when) == -ECANCELED)
+			panic_canceled();
+	} else if (mp && mp->curg)
 		park(sleep_commit, &timer, WAIT_SLEEP);
 	else
 		os_sleep_until(deadline);
@@ -57,7 +63,8 @@ void goro_sleep(int64_t ns)
 	int64_t deadline;
 
 	if (ns <= 0) {
-		preempt_check();
+		if (unlikely(call_is_canceled()))
+			panic_canceled();
 		return;
 	}
 	if (__builtin_add_overflow(os_now(), ns, &deadline))

@@ -1,17 +1,20 @@
 /*
  * waitq.c - waiting on an object, with or without a deadline, as a goroutine or as a plain thread.
  *
- *   chan -> [waitq_wait] -> park (a G) or the thread's own note
- *        -> woken by waitq_pop + waiter_wake, or a timer
+ *   chan, select, ... -> [waitq_wait] -> park (a G) or the thread's own note
+ *        -> woken by waitq_pop + waiter_wake, a timer, or a cancelled context
  *
- * WQ1 to WQ3 stand in waitq.h.
+ * WQ1 to WQ4 stand in waitq.h; CX2 in ctx.h.
  *
  * A deadline is a timer on the waiter's stack. It is armed by the commit function, so that it
  * cannot fire before the G is at rest, and stopped before the record goes away; timer_stop waits
- * for a fire() under way.
+ * for a fire() under way. A context is entered likewise, and left by the G when it runs again. Once
+ * one of them knows of the G, it may run elsewhere, so the commit touches nothing of its stack but
+ * what the G cannot leave without a lock that the commit still holds: the context's until the timer
+ * is armed, the object's (the lowest of several) to the last.
  *
- * Locking: the object's lock, released in the commit. Order: WAIT-RACE. Go: sudog,
- * gopark with a timer.
+ * Locking: the object's lock, released in the commit; under it the context's. Orders: WAIT-RACE,
+ * CTX-ERROR. Go: sudog, gopark with a timer; cancellation has no counterpart.
  */
 #include "sync/waitq.h"
 
@@ -19,53 +22,122 @@
 
 #include "event/timer.h"
 #include "os/os.h"
-
-struct wait {
-	struct lock *lock;
-	struct timer timer;
-	atomic_of(uint32_t) race;
-	bool has_deadline;
-};
+#include "sync/ctx.h"
 
 static void deadline_fire(struct timer *t, struct glist *ready)
 {
-	struct g *gp = t->arg;
 	struct wait *wait = container_of(t, struct wait, timer);
+	struct g *gp = wait->gp;
 	uint32_t open = RACE_OPEN;
 
 	if (cas_acq_rel(&wait->race, &open, RACE_TIMEOUT)) /* WAIT-RACE */
 		glist_push(ready, gp);
 }
 
-/* On g0. The timer first: once the lock is free, the G may be gone. */
-static bool wait_commit(struct g *gp, void *arg)
+static void deadline_arm(struct wait *wait)
 {
-	struct wait *wait = arg;
-	struct lock *lock = wait->lock;
+	struct m *mp = m_self();
+	int64_t when = wait->timer.when;
 
-	if (wait->has_deadline) {
-		struct m *mp = m_self();
-		wait->timer.arg = gp;
-		int64_t when = wait->timer.when;
-		if (timer_start(&load_rlx(&mp->p)->timers, &wait->timer)) /* relaxed: our own */
-			timer_was_armed(mp, when);
+	if (timer_start(&load_rlx(&mp->p)->timers, &wait->timer)) /* relaxed: our own */
+		timer_was_armed(mp, when);
+}
+
+/* Under ctx's lock. */
+static void ctx_enlist(struct goro_ctx *ctx, struct wait *wait)
+{
+	wait->is_enlisted = true;
+	wait->ctx_prev = NULL;
+	wait->ctx_next = ctx->waits;
+	if (ctx->waits)
+		ctx->waits->ctx_prev = wait;
+	ctx->waits = wait;
+}
+
+/* Under ctx's lock. */
+static void ctx_delist(struct goro_ctx *ctx, struct wait *wait)
+{
+	if (!wait->is_enlisted)
+		return;
+	if (wait->ctx_prev)
+		wait->ctx_prev->ctx_next = wait->ctx_next;
+	else
+		ctx->waits = wait->ctx_next;
+	if (wait->ctx_next)
+		wait->ctx_next->ctx_prev = wait->ctx_prev;
+	wait->is_enlisted = false;
+}
+
+void ctx_waits_end(struct goro_ctx *ctx, struct glist *ready)
+{
+	for (struct wait *wait = ctx->waits, *next; wait; wait = next) {
+		struct g *gp = wait->gp;
+		uint32_t open = RACE_OPEN;
+		next = wait->ctx_next;
+		if (!cas_acq_rel(&wait->race, &open, RACE_CANCELED)) /* WAIT-RACE */
+			continue; /* it ends in another way, and leaves the list by itself */
+		ctx_delist(ctx, wait);
+		glist_push(ready, gp);
 	}
-	if (lock)
-		lock_release(lock);
+}
+
+/*
+ * On g0, with ctx's lock. False: it is cancelled already, and nobody else can know of the wait,
+ * since the object is still locked.
+ */
+static bool ctx_enter(struct goro_ctx *ctx, struct wait *wait)
+{
+	/* relaxed: written under the lock */
+	if (load_rlx(&ctx->head.error) != 0 && MODEL_KEEP("ctx-enlist-look")) {
+		store_rlx(&wait->race, RACE_CANCELED); /* relaxed: as told above */
+		return false;
+	}
+	ctx_enlist(ctx, wait);
 	return true;
 }
 
-static void wait_as_goroutine(struct g *gp, struct waiter *w, struct wait *wait,
+/* On g0. Everything of wait is read before somebody may know of the G. */
+static bool wait_commit(struct g *gp, void *arg)
+{
+	struct wait *wait = arg;
+	struct goro_ctx *ctx = wait->ctx;
+	void (*release)(void *) = wait->release;
+	void *release_arg = wait->release_arg;
+	bool does_wait = true;
+
+	(void)gp;
+	if (ctx) {
+		lock_acquire(&ctx->lock);
+		does_wait = ctx_enter(ctx, wait);
+	}
+	if (wait->has_deadline && does_wait)
+		deadline_arm(wait);
+	if (ctx)
+		lock_release(&ctx->lock);
+	if (release)
+		release(release_arg);
+	return does_wait;
+}
+
+static void wait_as_goroutine(struct wait *wait, struct waiter *records,
 			      enum wait_reason reason)
 {
-	gp->waiter = w;
+	struct g *gp = wait->gp;
+
+	gp->waiter = records;
 	park(wait_commit, wait, reason);
 	gp->waiter = NULL;
+	if (wait->ctx) {
+		/* Before the timer: the commit arms it under this lock. */
+		lock_acquire(&wait->ctx->lock);
+		ctx_delist(wait->ctx, wait);
+		lock_release(&wait->ctx->lock);
+	}
 	if (wait->has_deadline)
 		(void)timer_stop(&wait->timer);
 }
 
-static void wait_as_thread(struct note *note, struct wait *wait)
+static void wait_as_thread(struct wait *wait)
 {
 	uint32_t open = RACE_OPEN;
 	int saved_errno = self_errno();
@@ -73,45 +145,59 @@ static void wait_as_thread(struct note *note, struct wait *wait)
 	/* relaxed: ordered by the lock; the waker takes it back */
 	if (!wait->has_deadline)
 		add_rlx(&sched.n_foreign_blocked, 1);
-	if (wait->lock)
-		lock_release(wait->lock);
+	if (wait->release)
+		wait->release(wait->release_arg);
 	if (!wait->has_deadline) {
-		note_sleep(note);
-	} else if (!note_sleep_until(note, wait->timer.when) &&
+		note_sleep(&wait->note);
+	} else if (!note_sleep_until(&wait->note, wait->timer.when) &&
 		   !cas_acq_rel(&wait->race, &open, RACE_TIMEOUT)) { /* WAIT-RACE */
 		if (MODEL_KEEP("wait-late-wake"))
-			note_sleep(note); /* a wake is on its way: the note must outlive it */
+			note_sleep(&wait->note); /* its wake is on its way: it must outlive that */
 	}
 	self_errno_set(saved_errno);
 }
 
-/* With a deadline, or as a plain thread. */
-__attribute__((noinline)) static int wait_rarer(struct waitq *q, struct waiter *w, struct g *gp,
+void wait_begin(struct wait *wait, int64_t deadline)
+{
+	struct m *mp = m_self();
+
+	wait->gp = mp ? mp->curg : NULL;
+	wait->ctx = wait->gp ? (struct goro_ctx *)wait->gp->ctx : NULL;
+	wait->has_deadline = deadline != OS_FOREVER;
+	wait->timer.when = deadline;
+	wait->timer.fire = deadline_fire;
+}
+
+uint32_t wait_end_of(struct wait *wait, struct waiter *records, enum wait_reason reason)
+{
+	if (wait->gp)
+		wait_as_goroutine(wait, records, reason);
+	else
+		wait_as_thread(wait);
+	return load_acq(&wait->race); /* WAIT-RACE */
+}
+
+int wait_error(uint32_t race)
+{
+	if (race == RACE_TIMEOUT)
+		return -ETIMEDOUT;
+	return race == RACE_CANCELED ? -ECANCELED : 0;
+}
+
+static void lock_release_arg(void *lock)
+{
+	lock_release(lock);
+}
+
+/* With a deadline, with a context, or as a plain thread. */
+__attribute__((noinline)) static int wait_rarer(struct waiter *w, struct lock *l,
 						enum wait_reason reason, int64_t deadline)
 {
-	struct lock *l = w->lock;
-	struct note note = {0};
-	struct wait wait = {.lock = l, .has_deadline = deadline != OS_FOREVER};
+	struct wait wait = {.release = l ? lock_release_arg : NULL, .release_arg = l};
 
-	wait.timer.when = deadline;
-	wait.timer.fire = deadline_fire;
-	w->note = &note;
-	w->race = wait.has_deadline ? &wait.race : NULL;
-	if (q)
-		waitq_push(q, w);
-	if (gp)
-		wait_as_goroutine(gp, w, &wait, reason);
-	else
-		wait_as_thread(&note, &wait);
-	if (!wait.has_deadline || load_acq(&wait.race) != RACE_TIMEOUT) /* WAIT-RACE */
-		return 0;
-	if (q) {
-		lock_acquire(l);
-		if (w->queue)
-			waitq_unlink(q, w);
-		lock_release(l);
-	}
-	return -ETIMEDOUT;
+	wait_begin(&wait, deadline);
+	wait_join(&wait, w, l);
+	return wait_error(wait_end_of(&wait, w, reason));
 }
 
 /* On g0. */
@@ -123,50 +209,61 @@ static bool unlock_commit(struct g *gp, void *lock)
 	return true;
 }
 
-static inline int wait_on(struct waitq *q, struct waiter *w, struct lock *l,
-			  enum wait_reason reason, int64_t deadline)
+int waitq_wait_only(struct waiter *w, struct lock *l, enum wait_reason reason, int64_t deadline)
 {
 	struct m *mp = m_self();
 	struct g *gp = mp ? mp->curg : NULL;
 
+	if (unlikely(!gp || deadline != OS_FOREVER || gp->ctx))
+		return wait_rarer(w, l, reason, deadline);
 	w->gp = gp;
 	w->lock = l;
-	if (unlikely(!gp || deadline != OS_FOREVER))
-		return wait_rarer(q, w, gp, reason, deadline);
-	w->race = NULL;
-	if (q)
-		waitq_push(q, w);
+	w->wait = NULL;
 	gp->waiter = w;
 	park(unlock_commit, l, reason);
 	gp->waiter = NULL;
 	return 0;
 }
 
-int waitq_wait(struct waitq *q, struct waiter *w, struct lock *l, enum wait_reason reason,
-	       int64_t deadline)
+int waitq_wait(struct waiter *w, struct lock *l, enum wait_reason reason, int64_t deadline)
 {
-	return wait_on(q, w, l, reason, deadline);
+	int error = waitq_wait_only(w, l, reason, deadline);
+
+	if (unlikely(error)) {
+		lock_acquire(l);
+		if (w->queue)
+			waitq_unlink(w->queue, w);
+		lock_release(l);
+	}
+	return error;
 }
 
 int wait_for_nothing(enum wait_reason reason, int64_t deadline)
 {
 	struct waiter w = {0};
 
-	return wait_on(NULL, &w, NULL, reason, deadline);
+	return waitq_wait_only(&w, NULL, reason, deadline);
 }
 
-/* A run ends while gp waits: nobody may find its record any more. No other thread is left. */
+/* A run ends while gp waits: nobody may find its records any more. No other M is left. */
 static void waiter_bury(struct g *gp)
 {
-	struct waiter *w = gp->waiter;
+	struct wait *wait = gp->waiter->wait;
 
-	/* Woken, but not back from its call: its object may be gone already. */
-	if (!w->queue)
-		return;
-	lock_acquire(w->lock); /* a plain thread may be at the object */
-	if (w->queue)
-		waitq_unlink(w->queue, w);
-	lock_release(w->lock);
+	if (wait && wait->ctx) {
+		lock_acquire(&wait->ctx->lock);
+		ctx_delist(wait->ctx, wait);
+		lock_release(&wait->ctx->lock);
+	}
+	for (struct waiter *w = gp->waiter; w; w = w->also) {
+		/* Woken, but not back from its call: its object may be gone already. */
+		if (!w->queue)
+			continue;
+		lock_acquire(w->lock); /* a plain thread may be at the object */
+		if (w->queue)
+			waitq_unlink(w->queue, w);
+		lock_release(w->lock);
+	}
 }
 
 __attribute__((constructor)) static void waitq_install(void)

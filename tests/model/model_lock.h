@@ -13,8 +13,11 @@
 #include "base/check.h"
 
 enum lock_rank {
+	LOCK_OBJECT,
 	LOCK_WORLD,
+	LOCK_TIMER,
 	LOCK_CHAN,
+	LOCK_CTX,
 	LOCK_SCHED,
 	LOCK_GLOBQ,
 	LOCK_TIMERS,

@@ -39,6 +39,7 @@ noreturn void stack_overflow_found(struct g *gp);
 
 struct sched sched;
 void (*g_waiter_bury)(struct g *gp);
+void (*g_ctx_free)(struct ctx_head *ctx);
 static struct m ms[EXPLORE_THREADS];
 static struct p ps[MAXPROCS_LIMIT];
 static struct g gs[MODEL_GS];
@@ -110,6 +111,11 @@ void os_thread_stack(const void **lo, size_t *size)
 void goro_panic(const char *fmt, ...)
 {
 	explore_fail((struct explore_site){"goro_panic", fmt, 0}, "panic");
+}
+
+noreturn void panic_canceled(void)
+{
+	explore_fail((struct explore_site){"panic_canceled", "", 0}, "panic");
 }
 
 noreturn void panic_at(const char *text)

@@ -12,7 +12,7 @@ enum { WAITERS = 8, MS = 1000000 };
 
 static struct waitq queue;
 static struct waiter waiters[WAITERS];
-static atomic_of(uint32_t) races[WAITERS];
+static struct wait waits[WAITERS];
 static struct lock lock = LOCK_INIT(LOCK_CHAN);
 
 static void push(int n)
@@ -67,27 +67,28 @@ TAP_CASE(wq1_any_waiter_can_leave, .procs = "-")
 
 TAP_CASE(wq2_pop_decides_the_race, .procs = "-")
 {
-	waiters[0].race = &races[0];
+	waiters[0].wait = &waits[0];
+	waiters[0].index = 3;
 	push(1);
 	expect_eq(pop(), 0);
-	expect_eq(load_rlx(&races[0]), RACE_WOKEN); /* relaxed: one thread */
+	expect_eq(load_rlx(&waits[0].race), RACE_WOKEN + 3); /* relaxed: one thread */
 }
 
 TAP_CASE(wq2_pop_drops_those_who_gave_up, .procs = "-")
 {
 	for (int i = 0; i < WAITERS; i++)
-		waiters[i].race = &races[i];
+		waiters[i].wait = &waits[i];
 	push(WAITERS);
-	store_rlx(&races[0], RACE_TIMEOUT); /* relaxed: one thread */
-	store_rlx(&races[2], RACE_TIMEOUT); /* relaxed: one thread */
-	store_rlx(&races[7], RACE_TIMEOUT); /* relaxed: one thread */
+	store_rlx(&waits[0].race, RACE_TIMEOUT); /* relaxed: one thread */
+	store_rlx(&waits[2].race, RACE_TIMEOUT); /* relaxed: one thread */
+	store_rlx(&waits[7].race, RACE_TIMEOUT); /* relaxed: one thread */
 	expect_eq(pop(), 1);
 	expect(waiters[0].queue == NULL);
 	for (int i = 3; i < 7; i++)
 		expect_eq(pop(), i);
 	expect_eq(pop(), -1);
 	expect(waitq_is_empty(&queue));
-	expect_eq(load_rlx(&races[2]), RACE_TIMEOUT); /* relaxed: one thread */
+	expect_eq(load_rlx(&waits[2].race), RACE_TIMEOUT); /* relaxed: one thread */
 }
 
 /* ---- plain threads ---- */
@@ -105,7 +106,8 @@ static void *wait_in_thread(void *arg)
 	struct thread *t = arg;
 
 	lock_acquire(&lock);
-	t->result = waitq_wait(&queue, &t->w, &lock, WAIT_CHAN_RECV, t->deadline);
+	waitq_push(&queue, &t->w);
+	t->result = waitq_wait(&t->w, &lock, WAIT_CHAN_RECV, t->deadline);
 	t->ok = t->w.ok;
 	return NULL;
 }
@@ -158,7 +160,8 @@ TAP_CASE(wait_of_a_thread_ends_at_its_deadline, .procs = "-")
 		struct waiter w = {0};
 		int64_t deadline = os_now() + delay;
 		lock_acquire(&lock);
-		expect_eq(waitq_wait(&queue, &w, &lock, WAIT_CHAN_RECV, deadline), -ETIMEDOUT);
+		waitq_push(&queue, &w);
+		expect_eq(waitq_wait(&w, &lock, WAIT_CHAN_RECV, deadline), -ETIMEDOUT);
 		expect_ge(os_now(), deadline);
 		expect(w.queue == NULL);
 		expect(waitq_is_empty(&queue));
