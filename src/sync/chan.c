@@ -15,6 +15,10 @@
  * CH4  After the lock is released, nothing of the channel is touched but by who still has a call
  *      to make: the last reference may be dropped by whoever our value or wake-up reaches
  *      (lock.h, LK1).
+ * CH5  n_selecting is how many records of selects that wait or are about to end stand for the
+ *      channel: they come back to it when another of their channels, or the deadline, has ended
+ *      the wait. Whoever drops the last reference meanwhile leaves an orphan, which the last of
+ *      them frees.
  *
  * No operation allocates: a waiter's record lies on its own stack, and values are copied straight
  * between the variables of the two sides.
@@ -25,23 +29,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/sanitize.h"
-#include "goro.h"
 #include "os/os.h"
-#include "sync/waitq.h"
-
-struct goro_chan {
-	struct lock lock;
-	bool is_closed;              /* lock */
-	size_t elem_size, capacity;  /* set once */
-	atomic_of(size_t) count;     /* lock to write, CH1; goro_chan_len reads it without */
-	size_t recv_at, send_at;     /* lock, CH1: places in the buffer, in elements */
-	struct waitq receivers, senders; /* lock, CH2 */
-	atomic_of(uint32_t) refs;    /* any thread, CHAN-REF */
-	unsigned char buffer[] __attribute__((aligned(16)));
-};
-
-static const char send_on_closed[] = "send on closed channel";
+#include "sync/chan.h"
 
 goro_chan *goro_chan_make(size_t elem_size, size_t capacity)
 {
@@ -72,7 +61,27 @@ void goro_chan_unref(goro_chan *c)
 {
 	if (!c || add_acq_rel(&c->refs, (uint32_t)-1) != 1) /* CHAN-REF: what others did before */
 		return;
-	os_free(c); /* CH4 */
+	lock_acquire(&c->lock);
+	bool is_free = c->n_selecting == 0;
+	c->is_orphan = true;
+	lock_release(&c->lock);
+	if (is_free)
+		os_free(c); /* CH4 */
+}
+
+void chan_leave(goro_chan *c, uint32_t n_records)
+{
+	GORO_ASSERT(c->n_selecting >= n_records); /* CH5 */
+	c->n_selecting -= n_records;
+	bool is_free = c->is_orphan && c->n_selecting == 0;
+	lock_release(&c->lock);
+	if (unlikely(is_free))
+		os_free(c);
+}
+
+void panic_send_on_closed(void)
+{
+	panic_at("send on closed channel");
 }
 
 /* The usual sizes without a call. */
@@ -96,18 +105,6 @@ static inline size_t chan_next(const goro_chan *c, size_t i)
 	return ++i == c->capacity ? 0 : i;
 }
 
-static inline void chan_lock(goro_chan *c)
-{
-	lock_acquire(&c->lock);
-	sanitize_acquire(c);
-}
-
-static inline void chan_unlock(goro_chan *c)
-{
-	sanitize_release(c);
-	lock_release(&c->lock);
-}
-
 static void buffer_put(goro_chan *c, const void *elem)
 {
 	copy_elem(chan_at(c, c->send_at), elem, c->elem_size);
@@ -123,38 +120,49 @@ static void buffer_get(goro_chan *c, void *elem)
 	store_rlx(&c->count, load_rlx(&c->count) - 1); /* relaxed: under the lock */
 }
 
-enum outcome { DONE, CLOSED, MUST_WAIT };
+/*
+ * The end of what was possible at once: c is released and w woken, or, for who holds more locks
+ * than this one, left to the caller.
+ */
+static inline enum chan_outcome chan_done(goro_chan *c, struct waiter *w, struct waiter **woken)
+{
+	if (woken) {
+		*woken = w;
+	} else {
+		chan_unlock(c);
+		if (w)
+			waiter_wake(w);
+	}
+	return CHAN_DONE;
+}
 
-/* Under the lock, which DONE and CLOSED release. */
-static enum outcome send_now(goro_chan *c, const void *elem)
+/* Under the lock, which CHAN_DONE and CHAN_CLOSED release if woken is NULL. */
+__attribute__((always_inline)) static inline enum chan_outcome
+send_at_once(goro_chan *c, const void *elem, struct waiter **woken)
 {
 	struct waiter *w;
 
 	if (unlikely(c->is_closed)) {
-		chan_unlock(c);
-		return CLOSED;
+		if (!woken)
+			chan_unlock(c);
+		return CHAN_CLOSED;
 	}
 	if ((w = waitq_pop(&c->receivers))) {
 		if (w->elem)
 			copy_elem(w->elem, elem, c->elem_size);
 		w->ok = true;
-		chan_unlock(c);
-		waiter_wake(w);
-		return DONE;
+		return chan_done(c, w, woken);
 	}
 	if (load_rlx(&c->count) < c->capacity) { /* relaxed: under the lock */
 		buffer_put(c, elem);
-		chan_unlock(c);
-		return DONE;
+		return chan_done(c, NULL, woken);
 	}
-	return MUST_WAIT;
+	return CHAN_MUST_WAIT;
 }
 
-/*
- * Under the lock, which DONE and CLOSED release. A waiting sender's value goes behind those
- * in the buffer.
- */
-static enum outcome recv_now(goro_chan *c, void *elem)
+/* The same. A waiting sender's value goes behind those in the buffer. */
+__attribute__((always_inline)) static inline enum chan_outcome
+recv_at_once(goro_chan *c, void *elem, struct waiter **woken)
 {
 	struct waiter *w;
 
@@ -166,30 +174,48 @@ static enum outcome recv_now(goro_chan *c, void *elem)
 			buffer_put(c, w->elem);
 			w->ok = true;
 		}
-		chan_unlock(c);
-		if (w)
-			waiter_wake(w);
-		return DONE;
+		return chan_done(c, w, woken);
 	}
 	if ((w = waitq_pop(&c->senders))) {
 		if (elem)
 			copy_elem(elem, w->elem, c->elem_size);
 		w->ok = true;
-		chan_unlock(c);
-		waiter_wake(w);
-		return DONE;
+		return chan_done(c, w, woken);
 	}
 	if (unlikely(c->is_closed)) {
-		chan_unlock(c);
+		size_t size = c->elem_size;
+		if (!woken)
+			chan_unlock(c);
 		if (elem)
-			memset(elem, 0, c->elem_size);
-		return CLOSED;
+			memset(elem, 0, size);
+		return CHAN_CLOSED;
 	}
-	return MUST_WAIT;
+	return CHAN_MUST_WAIT;
+}
+
+enum chan_outcome chan_send_now(goro_chan *c, const void *elem)
+{
+	return send_at_once(c, elem, NULL);
+}
+
+enum chan_outcome chan_recv_now(goro_chan *c, void *elem)
+{
+	return recv_at_once(c, elem, NULL);
+}
+
+enum chan_outcome chan_send_under(goro_chan *c, const void *elem, struct waiter **woken)
+{
+	return send_at_once(c, elem, woken);
+}
+
+enum chan_outcome chan_recv_under(goro_chan *c, void *elem, struct waiter **woken)
+{
+	return recv_at_once(c, elem, woken);
 }
 
 /* 0, -ETIMEDOUT, -ECANCELED, -EPIPE: closed. */
-__attribute__((noinline)) static int send_wait(goro_chan *c, const void *elem, int64_t deadline)
+__attribute__((noinline)) static int send_wait(goro_chan *c, const void *elem,
+					       enum wait_reason reason, int64_t deadline)
 {
 	struct waiter w = {.elem = (void *)(uintptr_t)elem};
 
@@ -199,14 +225,15 @@ __attribute__((noinline)) static int send_wait(goro_chan *c, const void *elem, i
 	}
 	sanitize_release(c);
 	waitq_push(&c->senders, &w);
-	int error = waitq_wait(&w, &c->lock, WAIT_CHAN_SEND, deadline);
+	int error = waitq_wait(&w, &c->lock, reason, deadline);
 	sanitize_acquire(c);
 	if (error)
 		return error;
 	return w.ok ? 0 : -EPIPE;
 }
 
-__attribute__((noinline)) static int recv_wait(goro_chan *c, void *elem, int64_t deadline)
+__attribute__((noinline)) static int recv_wait(goro_chan *c, void *elem,
+					       enum wait_reason reason, int64_t deadline)
 {
 	struct waiter w = {.elem = elem};
 	size_t size = c->elem_size;
@@ -217,7 +244,7 @@ __attribute__((noinline)) static int recv_wait(goro_chan *c, void *elem, int64_t
 	}
 	sanitize_release(c);
 	waitq_push(&c->receivers, &w);
-	int error = waitq_wait(&w, &c->lock, WAIT_CHAN_RECV, deadline);
+	int error = waitq_wait(&w, &c->lock, reason, deadline);
 	sanitize_acquire(c);
 	if (error)
 		return error;
@@ -226,17 +253,41 @@ __attribute__((noinline)) static int recv_wait(goro_chan *c, void *elem, int64_t
 	return w.ok ? 0 : -EPIPE;
 }
 
+static inline int send_by(goro_chan *c, const void *elem, enum wait_reason reason, int64_t deadline)
+{
+	chan_lock(c);
+	enum chan_outcome outcome = chan_send_now(c, elem);
+	if (likely(outcome == CHAN_DONE))
+		return 0;
+	return outcome == CHAN_CLOSED ? -EPIPE : send_wait(c, elem, reason, deadline);
+}
+
+int chan_send_by(goro_chan *c, const void *elem, enum wait_reason reason, int64_t deadline)
+{
+	return send_by(c, elem, reason, deadline);
+}
+
 static inline int send_until(goro_chan *c, const void *elem, int64_t deadline)
 {
 	if (unlikely(call_is_canceled()))
 		return -ECANCELED;
 	if (unlikely(!c))
 		return wait_for_nothing(WAIT_CHAN_SEND_NIL, deadline);
+	return send_by(c, elem, WAIT_CHAN_SEND, deadline);
+}
+
+static inline int recv_by(goro_chan *c, void *elem, enum wait_reason reason, int64_t deadline)
+{
 	chan_lock(c);
-	enum outcome outcome = send_now(c, elem);
-	if (likely(outcome == DONE))
+	enum chan_outcome outcome = chan_recv_now(c, elem);
+	if (likely(outcome == CHAN_DONE))
 		return 0;
-	return outcome == CLOSED ? -EPIPE : send_wait(c, elem, deadline);
+	return outcome == CHAN_CLOSED ? -EPIPE : recv_wait(c, elem, reason, deadline);
+}
+
+int chan_recv_by(goro_chan *c, void *elem, enum wait_reason reason, int64_t deadline)
+{
+	return recv_by(c, elem, reason, deadline);
 }
 
 static inline int recv_until(goro_chan *c, void *elem, int64_t deadline)
@@ -245,11 +296,7 @@ static inline int recv_until(goro_chan *c, void *elem, int64_t deadline)
 		return -ECANCELED;
 	if (unlikely(!c))
 		return wait_for_nothing(WAIT_CHAN_RECV_NIL, deadline);
-	chan_lock(c);
-	enum outcome outcome = recv_now(c, elem);
-	if (likely(outcome == DONE))
-		return 0;
-	return outcome == CLOSED ? -EPIPE : recv_wait(c, elem, deadline);
+	return recv_by(c, elem, WAIT_CHAN_RECV, deadline);
 }
 
 void goro_chan_send(goro_chan *c, const void *elem)
@@ -257,7 +304,7 @@ void goro_chan_send(goro_chan *c, const void *elem)
 	int error = send_until(c, elem, GORO_FOREVER);
 
 	if (unlikely(error))
-		error == -ECANCELED ? panic_canceled() : panic_at(send_on_closed);
+		error == -ECANCELED ? panic_canceled() : panic_send_on_closed();
 }
 
 bool goro_chan_recv(goro_chan *c, void *elem)
@@ -274,7 +321,7 @@ int goro_chan_send_until(goro_chan *c, const void *elem, int64_t deadline)
 	int error = send_until(c, elem, deadline);
 
 	if (unlikely(error == -EPIPE))
-		panic_at(send_on_closed);
+		panic_send_on_closed();
 	return error;
 }
 
@@ -289,12 +336,12 @@ int goro_chan_trysend(goro_chan *c, const void *elem)
 	if (unlikely(!c))
 		return -EAGAIN;
 	chan_lock(c);
-	enum outcome outcome = send_now(c, elem);
-	if (outcome == MUST_WAIT)
+	enum chan_outcome outcome = chan_send_now(c, elem);
+	if (outcome == CHAN_MUST_WAIT)
 		chan_unlock(c);
-	if (unlikely(outcome == CLOSED))
-		panic_at(send_on_closed);
-	return outcome == DONE ? 0 : -EAGAIN;
+	if (unlikely(outcome == CHAN_CLOSED))
+		panic_send_on_closed();
+	return outcome == CHAN_DONE ? 0 : -EAGAIN;
 }
 
 int goro_chan_tryrecv(goro_chan *c, void *elem)
@@ -303,12 +350,12 @@ int goro_chan_tryrecv(goro_chan *c, void *elem)
 	if (unlikely(!c))
 		return -EAGAIN;
 	chan_lock(c);
-	enum outcome outcome = recv_now(c, elem);
-	if (outcome == MUST_WAIT)
+	enum chan_outcome outcome = chan_recv_now(c, elem);
+	if (outcome == CHAN_MUST_WAIT)
 		chan_unlock(c);
-	if (outcome == DONE)
+	if (outcome == CHAN_DONE)
 		return 0;
-	return outcome == CLOSED ? -EPIPE : -EAGAIN;
+	return outcome == CHAN_CLOSED ? -EPIPE : -EAGAIN;
 }
 
 void goro_chan_close(goro_chan *c)
@@ -367,5 +414,6 @@ void goro_put_(goro_chan *c, const void *value, size_t size)
 void goro_get_(goro_chan *c, void *value, size_t size)
 {
 	size_check(c, size, "goro_get");
-	(void)goro_chan_recv(c, value);
+	if (unlikely(recv_until(c, value, GORO_FOREVER) == -ECANCELED))
+		panic_canceled();
 }
