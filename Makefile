@@ -8,6 +8,7 @@
 #   make install          PREFIX=/usr/local, DESTDIR=
 #   make amalgamation     build/amalgamation: the library as one C file, its header, its assembly
 #   make clean
+#   make help             this text
 #
 # Variants, alone or together; each keeps its objects in a folder of its own under build/, and leaves
 # its library and command in build/ itself:
@@ -17,11 +18,16 @@
 #   ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-
 #   WERROR=1              warnings are errors
 
+
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 
 all: publish
+
+.PHONY: help
+help:
+	@sed -n '/^[^#]/q; /^$$/q; s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 
 # --- the configuration ----------------------------------------------------------------------------
 
@@ -62,6 +68,7 @@ BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+DOCDIR ?= $(PREFIX)/share/doc/goro
 SONAME := libgoro.so.0
 
 # libbacktrace comes with gcc and gives file:line in stacks; without it they show function names.
@@ -373,7 +380,8 @@ libgoro_file := libgoro.so.$(VERSION)
 
 .PHONY: install uninstall amalgamation clean
 install: lib
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(PKGCONFIGDIR)
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(INCLUDEDIR) \
+		$(DESTDIR)$(PKGCONFIGDIR) $(DESTDIR)$(DOCDIR)
 	install -m 755 $(B)/goro $(DESTDIR)$(BINDIR)/goro
 	install -m 644 include/goro.h $(DESTDIR)$(INCLUDEDIR)/goro.h
 	install -m 644 $(B)/libgoro.a $(DESTDIR)$(LIBDIR)/libgoro.a
@@ -382,10 +390,13 @@ install: lib
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libgoro.so
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
 		-e 's|@VERSION@|$(VERSION)|' goro.pc.in >$(DESTDIR)$(PKGCONFIGDIR)/goro.pc
+	install -m 644 LICENSE $(if $(backtrace_lib),docs/third-party.md) $(DESTDIR)$(DOCDIR)
 
 uninstall:
 	rm -f $(addprefix $(DESTDIR),$(BINDIR)/goro $(INCLUDEDIR)/goro.h $(PKGCONFIGDIR)/goro.pc \
-		$(addprefix $(LIBDIR)/,libgoro.a libgoro.so $(SONAME) $(libgoro_file)))
+		$(addprefix $(LIBDIR)/,libgoro.a libgoro.so $(SONAME) $(libgoro_file)) \
+		$(DOCDIR)/LICENSE $(DOCDIR)/third-party.md)
+	rmdir $(DESTDIR)$(DOCDIR) 2>/dev/null || true
 
 # The library for copying into another project: one C file, the header, the assembly, main().
 amalgamation:

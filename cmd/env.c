@@ -1,13 +1,15 @@
 /*
  * env.c - `goro env`: CPUs found and why, the limits that matter, which guard stacks get.
  *
- *   goro env -> [env_print] -> os_cpu_count, os_guard_method, /proc, getrlimit
+ *   goro env -> [env_print] -> os_cpu_count, os_guard_method, os_debug, /proc, getrlimit
  *
- * EN1  CPUs and guard come from the runtime's own functions: what is printed is what happens.
+ * EN1  CPUs, guard and settings come from the runtime's own functions: what is printed is what
+ *      happens.
  * EN2  A line that cannot be found out says so; nothing is guessed.
  *
  * Locking: none. Go: cmd/go env, which shows settings only.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <linux/membarrier.h>
 #include <stdarg.h>
@@ -53,6 +55,22 @@ __attribute__((format(printf, 2, 3))) static void row(const char *name, const ch
 	putchar('\n');
 }
 
+/* What a variable holds, in quotes when a blank or worse in it would mislead. */
+static const char *shown(const char *value, char *text, size_t size)
+{
+	bool is_plain = true;
+
+	for (const char *c = value; *c; c++)
+		is_plain = is_plain && isgraph((unsigned char)*c);
+	if (is_plain)
+		return value;
+	snprintf(text, size, "\"%s\"", value);
+	for (char *c = text; *c; c++)
+		if (iscntrl((unsigned char)*c))
+			*c = '?';
+	return text;
+}
+
 /* The first line of a file, without its end. */
 static bool first_line(const char *path, char *text, size_t size)
 {
@@ -64,28 +82,33 @@ static bool first_line(const char *path, char *text, size_t size)
 
 /* ---- CPUs ---- */
 
-/* What the environment asks for, by the rule of sched/boot.c; 0: nothing that counts. */
-static int maxprocs_asked(const char **name)
+static void print_maxprocs(const char *counts)
 {
-	*name = os_env("GORO_MAXPROCS") ? "GORO_MAXPROCS" : "GOMAXPROCS";
-	const char *text = os_env(*name);
-	char *end = NULL;
-	long asked = text ? strtol(text, &end, 10) : 0;
-
-	if (!text || *end != 0 || asked < 1)
-		return 0;
-	return asked > MAXPROCS_LIMIT ? MAXPROCS_LIMIT : (int)asked;
+	for (int i = 0; i < 2; i++) {
+		const char *variable = i ? "GOMAXPROCS" : "GORO_MAXPROCS";
+		const char *value = os_env(variable);
+		char name[32], text[TEXT_BYTES];
+		snprintf(name, sizeof(name), "  %s", variable);
+		if (value)
+			row(name, "%s%s", shown(value, text, sizeof(text)),
+			    counts && strcmp(variable, counts) == 0 ? "" : " (ignored)");
+		else
+			row(name, "not set");
+	}
 }
 
 static void print_cpus(void)
 {
 	struct os_cpus cpus;
 	const char *name;
+	char text[TEXT_BYTES];
 
 	os_cpu_count(&cpus);
-	int asked = maxprocs_asked(&name);
+	long asked = os_procs_asked(&name);
 	if (asked)
-		row("Ps", "%d, because %s=%s", asked, name, os_env(name));
+		row("Ps", "%ld, because %s=%s%s", asked > MAXPROCS_LIMIT ? MAXPROCS_LIMIT : asked,
+		    name, shown(os_env(name), text, sizeof(text)),
+		    asked > MAXPROCS_LIMIT ? " (the most there can be)" : "");
 	else if (cpus.quota && cpus.quota < cpus.in_affinity)
 		row("Ps", "%d, because the cgroup's CPU quota allows no more", cpus.usable);
 	else if (cpus.in_affinity < cpus.online)
@@ -98,14 +121,7 @@ static void print_cpus(void)
 		row("  cgroup quota", "%d (rounded up, at least 2)", cpus.quota);
 	else
 		row("  cgroup quota", "none");
-	for (int i = 0; i < 2; i++) {
-		const char *variable = i ? "GOMAXPROCS" : "GORO_MAXPROCS";
-		const char *value = os_env(variable);
-		bool counts = asked && strcmp(variable, name) == 0;
-		char shown[32];
-		snprintf(shown, sizeof(shown), "  %s", variable);
-		row(shown, "%s%s", value ? value : "not set", value && !counts ? " (ignored)" : "");
-	}
+	print_maxprocs(asked ? name : NULL);
 }
 
 /* ---- limits ---- */
@@ -212,9 +228,26 @@ static void print_guard(void)
 
 	os_guard_init();
 	enum os_guard method = os_guard_method();
+	row("stack guard", "%s; %s", os_guard_name(method), why[method]);
 	const char *forced = os_env("GORO_STACKGUARD");
-	row("stack guard", "%s; %s%s%s", os_guard_name(method), why[method],
-	    forced ? "; GORO_STACKGUARD=" : "", forced ? forced : "");
+	char text[TEXT_BYTES];
+	row("  GORO_STACKGUARD", "%s%s", forced ? shown(forced, text, sizeof(text)) : "not set",
+	    forced && !os_guard_is_known(forced) ? " (ignored)" : "");
+}
+
+/* Each item in a line of its own: what holds, and what does not. */
+static void print_debug(void)
+{
+	struct os_debug_item item;
+	char text[TEXT_BYTES];
+	const char *name = "GORODEBUG";
+
+	for (const char *at = os_env("GORODEBUG"); (at = os_debug_next(at, &item)); name = "")
+		row(name, "%s%s%s%s", shown(item.text, text, sizeof(text)),
+		    item.problem[0] ? " (ignored: it " : "", item.problem,
+		    item.problem[0] ? ")" : "");
+	if (*name)
+		row(name, "not set");
 }
 
 static void print_system(void)
@@ -227,8 +260,10 @@ static void print_system(void)
 	row("page size", "%ld", sysconf(_SC_PAGESIZE));
 	print_guard();
 	long commands = syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
-	row("membarrier", "%s", commands >= 0 && (commands & wanted) ?
-		"yes" : "no: a full fence wherever goroutines enter the runtime");
+	bool is_there = commands >= 0 && (commands & wanted);
+	row("membarrier", "%s%s", is_there && os_debug(OS_DEBUG_MEMBARRIER) ?
+		"yes" : "no: a full fence wherever goroutines enter the runtime",
+		is_there && !os_debug(OS_DEBUG_MEMBARRIER) ? "; GORODEBUG=membarrier=0" : "");
 }
 
 static void print_kit(void)
@@ -278,5 +313,6 @@ void env_print(void)
 	print_kit();
 	print_system();
 	print_cpus();
+	print_debug();
 	print_limits();
 }

@@ -37,6 +37,10 @@ static const char usage_text[] =
 	"\n"
 	"Sources end in .c, or in .cc, .cpp, .cxx, .C for C++. The arguments of a program that\n"
 	"itself takes names of sources come after \"--\".\n"
+	"The compiler gets -std=gnu11 (C++: -std=gnu++17) -O2 -g -pthread, clang -fblocks too,\n"
+	"then what the environment says, then what comes after \"--\"; the last of two wins:\n"
+	"  goro build prog.c -o prog -- -O3 -lm\n"
+	"  CFLAGS=-O3 LDFLAGS=-lm goro run prog.c\n"
 	"The environment may name the compiler (CC, CXX), its flags (CFLAGS, CXXFLAGS, LDFLAGS;\n"
 	"cut at blanks) and the folder for the program while it runs (TMPDIR).\n";
 
@@ -56,6 +60,18 @@ static int usage_error(const char *what, const char *which)
 {
 	complain("%s%s%s%s; \"goro help\" says how", what, which ? " '" : "", which ? which : "",
 		 which ? "'" : "");
+	return STATUS_USAGE;
+}
+
+/* Most likely meant for the compiler. */
+static int option_error(const char *command, const char *option)
+{
+	bool is_build = strcmp(command, "build") == 0;
+
+	complain("%s has no option '%s'; flags for the compiler %s; \"goro help\" says how",
+		 command, option,
+		 is_build ? "come after \"--\", as in: goro build prog.c -- -O3"
+			  : "come in CFLAGS and LDFLAGS, as in: CFLAGS=-O3 goro run prog.c");
 	return STATUS_USAGE;
 }
 
@@ -143,7 +159,7 @@ static int command_run(int argc, char **argv)
 	if (argc == 0)
 		return usage_error("run what? A source file is missing", NULL);
 	if (count == 0 && argv[0][0] == '-')
-		return usage_error("run has no option", argv[0]);
+		return option_error("run", argv[0]);
 	if (count == 0)
 		return usage_error("not the name of a C or C++ source:", argv[0]);
 	int status = sources_check(argv, (size_t)count);
@@ -183,7 +199,7 @@ static int command_build(int argc, char **argv)
 		else if (strcmp(argv[i], "-o") == 0)
 			return usage_error("-o wants the name of the program", NULL);
 		else if (argv[i][0] == '-')
-			return usage_error("build has no option", argv[i]);
+			return option_error("build", argv[i]);
 		else if (!is_source(argv[i]))
 			return usage_error("not the name of a C or C++ source:", argv[i]);
 		else

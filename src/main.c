@@ -49,6 +49,9 @@ int main(int argc, char **argv)
 	int error = goro_run(run_main, &a);
 
 	/* Only when it could not start: goro_main's return ends the process in leave(). */
-	fprintf(stderr, "goro: the runtime could not start: %s\n", strerror(-error));
+	const char *why = error != -ENOMEM ? strerror(-error)
+					    : "no memory for its stacks (ulimit -v), or no thread "
+					      "(ulimit -u); \"goro env\" shows the limits";
+	fprintf(stderr, "goro: the runtime could not start: %s\n", why);
 	return 2;
 }

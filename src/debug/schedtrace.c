@@ -11,7 +11,6 @@
  * Locking: sched.lock while the Ms are walked, gfree's lock for the Gs. Go: schedtrace in
  * runtime/proc.go; the words are Go's, so that tools which read them go on working.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/fatal.h"
@@ -25,23 +24,42 @@
 static bool has_detail;
 static int64_t started_at;
 
-static void print_p(struct p *pp, uint32_t i)
+/* An M is reached through all_m only, under the lock: the pointer in a P or G may be an old one. */
+static void print_ps(uint32_t n)
 {
-	/* relaxed: a look */
-	print_to(2, "  P%u: status=%s schedtick=%u runqsize=%u gfreecnt=%u timers=%u\n", i,
-		 p_state_name((enum p_state)load_rlx(&pp->state)), load_rlx(&pp->sched_tick),
-		 runq_length(&pp->runq), pp->gfree.count, pp->timers.count);
+	static int m_of[MAXPROCS_LIMIT]; /* sysmon */
+
+	memset(m_of, -1, sizeof(m_of));
+	lock_acquire(&sched.lock);
+	for (struct m *mp = sched.all_m; mp; mp = mp->all_link) {
+		struct p *pp = load_rlx(&mp->p); /* relaxed: a look */
+		if (pp)
+			m_of[pp->id] = (int)mp->id;
+	}
+	lock_release(&sched.lock);
+	for (uint32_t i = 0; i < n; i++) {
+		struct p *pp = sched.p[i];
+		/* relaxed: a look */
+		print_to(2,
+			 "  P%u: status=%s schedtick=%u m=%d runqsize=%u gfreecnt=%u timers=%u\n",
+			 i, p_state_name((enum p_state)load_rlx(&pp->state)),
+			 load_rlx(&pp->sched_tick), m_of[i], runq_length(&pp->runq),
+			 pp->gfree.count, pp->timers.count);
+	}
 }
 
-/* No M is followed from here: it may be ending. The table of the Ms tells which G each runs. */
+/* Which M runs it, and which it is locked to, the table of the Ms tells. */
 static void print_g(struct g *gp, void *arg)
 {
 	enum g_state state = g_state(gp);
 	uint8_t reason = load_rlx(&gp->wait_reason); /* relaxed: a look */
 
 	(void)arg;
-	print_to(2, "  G%lu: status=%s(%s)\n", (unsigned long)gp->id, g_state_name(state),
-		 state == G_WAITING ? wait_reason_name((enum wait_reason)reason) : "");
+	if (state == G_WAITING)
+		print_to(2, "  G%lu: status=%s(%s)\n", (unsigned long)gp->id, g_state_name(state),
+			 wait_reason_name((enum wait_reason)reason));
+	else
+		print_to(2, "  G%lu: status=%s\n", (unsigned long)gp->id, g_state_name(state));
 }
 
 static void print_ms(void)
@@ -49,10 +67,10 @@ static void print_ms(void)
 	lock_acquire(&sched.lock);
 	for (struct m *mp = sched.all_m; mp; mp = mp->all_link) {
 		struct p *pp = load_rlx(&mp->p); /* relaxed: a look */
-		struct g *gp = mp->curg;
-		print_to(2, "  M%u: p=%d curg=%ld spinning=%d locked=%d\n", mp->id,
+		struct g *gp = mp->curg, *locked = mp->locked_g;
+		print_to(2, "  M%u: p=%d curg=%ld spinning=%d lockedg=%ld\n", mp->id,
 			 pp ? (int)pp->id : -1, gp ? (long)gp->id : -1, mp->is_spinning,
-			 mp->locked_g != NULL);
+			 locked ? (long)locked->id : -1);
 	}
 	lock_release(&sched.lock);
 }
@@ -72,8 +90,7 @@ static void schedtrace(int64_t now)
 			 globq_size());
 	if (has_detail) {
 		print_to(2, "%s\n", line);
-		for (uint32_t i = 0; i < n; i++)
-			print_p(sched.p[i], i);
+		print_ps(n);
 		print_ms();
 		gfree_each(print_g, NULL);
 		return;
@@ -84,28 +101,13 @@ static void schedtrace(int64_t now)
 	print_to(2, "%s]\n", line);
 }
 
-/* The number behind "name=" in GORODEBUG, or 0. */
-static long option(const char *name)
-{
-	const char *text = os_env("GORODEBUG");
-	size_t length = strlen(name);
-
-	while (text) {
-		if (strncmp(text, name, length) == 0 && text[length] == '=')
-			return strtol(text + length + 1, NULL, 10);
-		text = strchr(text, ',');
-		text = text ? text + 1 : NULL;
-	}
-	return 0;
-}
-
 static void schedtrace_configure(void)
 {
-	long ms = option("schedtrace");
+	long ms = os_debug(OS_DEBUG_SCHEDTRACE);
 
-	has_detail = option("scheddetail") > 0;
+	has_detail = os_debug(OS_DEBUG_SCHEDDETAIL);
 	started_at = os_now();
-	sysmon_trace_period = ms > 0 ? (int64_t)ms * 1000000 : 0;
+	sysmon_trace_period = (int64_t)ms * 1000000;
 	sysmon_trace_hook = schedtrace;
 }
 

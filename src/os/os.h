@@ -87,6 +87,7 @@ enum os_guard {
 void os_guard_init(void);           /* probes; GORO_STACKGUARD=guard|mprotect|canary forces one */
 enum os_guard os_guard_method(void);
 const char *os_guard_name(enum os_guard method);
+bool os_guard_is_known(const char *name); /* what GORO_STACKGUARD may be */
 /* Make a range fault when touched, by the best method that works; says which did. */
 enum os_guard os_mem_guard(void *at, size_t size);
 
@@ -142,5 +143,34 @@ void os_write(int fd, const void *data, size_t size); /* all of it, or as much a
 int os_read_file(const char *path, char *buffer, size_t size);
 noreturn void os_exit_now(int status);
 const char *os_env(const char *name); /* NULL if unset or empty */
+
+/* ---- os_setting.c ---- */
+
+/* A decimal number, blanks around it allowed; beyond a long it is LONG_MAX or LONG_MIN. */
+bool os_number(const char *text, size_t length, long *number);
+/*
+ * The number of Ps that the environment asks for, uncut, and by which variable: GORO_MAXPROCS, else
+ * GOMAXPROCS; one that is no positive number counts as not set. 0: neither.
+ */
+long os_procs_asked(const char **name);
+
+/* name, value when it is not set, highest value, what it has to be */
+#define OS_DEBUG_OPTIONS(X)                                                      \
+	X(SCHEDTRACE, "schedtrace", 0, 1000000000, "a number of milliseconds")   \
+	X(SCHEDDETAIL, "scheddetail", 0, 1, "0 or 1")                            \
+	X(MEMBARRIER, "membarrier", 1, 1, "0 or 1")
+enum os_debug {
+#define OS_DEBUG_ENUM(id, name, value, most, wanted) OS_DEBUG_##id,
+	OS_DEBUG_OPTIONS(OS_DEBUG_ENUM)
+#undef OS_DEBUG_ENUM
+	OS_DEBUG_COUNT
+};
+long os_debug(enum os_debug which);
+struct os_debug_item {
+	char text[64];    /* "name=value", cut to fit */
+	char problem[96]; /* why it is ignored, as the rest of a sentence; "": it is not */
+};
+/* The first item of a list "a=1,b=2"; returns where the rest begins, NULL: there is no item. */
+const char *os_debug_next(const char *at, struct os_debug_item *item);
 
 #endif

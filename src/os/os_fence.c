@@ -11,7 +11,6 @@
  * running thread.
  */
 #include <linux/membarrier.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -21,9 +20,7 @@ bool fence_is_asymmetric;
 
 void os_fence_init(void)
 {
-	const char *debug = os_env("GORODEBUG");
-
-	if (fence_is_asymmetric || (debug && strstr(debug, "membarrier=0")))
+	if (fence_is_asymmetric || !os_debug(OS_DEBUG_MEMBARRIER))
 		return;
 	fence_is_asymmetric =
 		syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 &&

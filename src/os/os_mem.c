@@ -87,6 +87,14 @@ const char *os_guard_name(enum os_guard method)
 	return names[method];
 }
 
+bool os_guard_is_known(const char *name)
+{
+	for (int i = OS_GUARD_MADVISE; i <= OS_GUARD_CANARY; i++)
+		if (strcmp(name, os_guard_name((enum os_guard)i)) == 0)
+			return true;
+	return false;
+}
+
 static bool guard_install_works(void)
 {
 	if (os_fault(OS_FAULT_MADVISE))
@@ -115,7 +123,8 @@ void os_guard_init(void)
 
 	guard_method = guard_install_works() ? OS_GUARD_MADVISE : OS_GUARD_MPROTECT;
 	/*
-	 * An unknown name changes nothing; a method that the kernel lacks falls through as always.
+	 * An unknown name changes nothing, and boot says so; a method that the kernel lacks
+	 * falls through as always.
 	 */
 	for (int i = OS_GUARD_MADVISE; forced && i <= OS_GUARD_CANARY; i++)
 		if (strcmp(forced, os_guard_name((enum os_guard)i)) == 0)

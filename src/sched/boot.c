@@ -58,38 +58,58 @@ void goro_leave_(int status)
 	exit(status);
 }
 
-/* A positive number, or 0 for anything else. */
-static uint32_t parse_procs(const char *text)
+uint32_t procs_wanted(void)
 {
-	char *end;
+	struct os_cpus cpus;
+	const char *name;
+	long n = os_procs_asked(&name);
 
-	if (!text)
-		return 0;
-	long n = strtol(text, &end, 10);
-	if (*end != 0 || n < 1)
-		return 0;
+	if (!n) {
+		os_cpu_count(&cpus);
+		n = cpus.usable;
+	}
 	return n > MAXPROCS_LIMIT ? MAXPROCS_LIMIT : (uint32_t)n;
 }
 
-uint32_t procs_wanted(bool may_complain)
+/* The variables in the order in which they are asked, up to the one that counts. */
+static void procs_complain(void)
 {
-	struct os_cpus cpus;
-	const char *name = os_env("GORO_MAXPROCS") ? "GORO_MAXPROCS" : "GOMAXPROCS";
-	const char *text = os_env(name);
-	uint32_t n = parse_procs(text);
+	static const char *const names[] = {"GORO_MAXPROCS", "GOMAXPROCS"};
+	const char *counts;
+	long asked = os_procs_asked(&counts);
 
-	os_cpu_count(&cpus);
-	uint32_t fallback = cpus.usable > MAXPROCS_LIMIT ? MAXPROCS_LIMIT : (uint32_t)cpus.usable;
-	if (text && n == 0 && may_complain)
+	for (int i = 0; i < 2; i++) {
+		const char *text = os_env(names[i]);
+		if (asked && strcmp(names[i], counts) == 0) {
+			if (asked > MAXPROCS_LIMIT)
+				print_to(2,
+					 "goro: %s=%s is more than this runtime can have: "
+					 "using %u\n",
+					 counts, text, procs_wanted());
+			return;
+		}
+		if (text)
+			print_to(2, "goro: %s=%s is not a positive number: using %u, %s\n",
+				 names[i], text, procs_wanted(),
+				 asked ? "from GOMAXPROCS" : "the CPUs of this process");
+	}
+}
+
+/* A line for each setting that is not followed. */
+static void settings_complain(void)
+{
+	const char *guard = os_env("GORO_STACKGUARD");
+	struct os_debug_item item;
+
+	procs_complain();
+	if (guard && !os_guard_is_known(guard))
 		print_to(2,
-			 "goro: %s=%s is not a positive number: "
-			 "using %u, the CPUs of this process\n",
-			 name, text, fallback);
-	else if (text && n == MAXPROCS_LIMIT && may_complain &&
-		 strtol(text, NULL, 10) > MAXPROCS_LIMIT)
-		print_to(2, "goro: %s=%s is more than this runtime can have: using %u\n", name,
-			 text, n);
-	return n ? n : fallback;
+			 "goro: GORO_STACKGUARD=%s is none of guard, mprotect, canary: using %s\n",
+			 guard, os_guard_name(os_guard_method()));
+	for (const char *at = os_env("GORODEBUG"); (at = os_debug_next(at, &item));)
+		if (item.problem[0])
+			print_to(2, "goro: GORODEBUG: '%s' %s: ignored\n", item.text,
+				 item.problem);
 }
 
 static void state_reset(void)
@@ -171,7 +191,8 @@ static int boot(void)
 	os_guard_init();
 	state_reset();
 	store_rel(&sched.run_state, RUN_STARTING); /* RUN-STATE */
-	if (procs_resize(procs_wanted(true)) < 0)
+	settings_complain();
+	if (procs_resize(procs_wanted()) < 0)
 		return -ENOMEM;
 	struct m *mp = m_new();
 	if (!mp)

@@ -202,7 +202,7 @@ void world_freeze(void);
 /* ---- boot.c ---- */
 
 /* How many Ps a run would start with. */
-uint32_t procs_wanted(bool may_complain);
+uint32_t procs_wanted(void);
 /* sync/: take a G that will never run again off the queue that it waits in. */
 extern void (*g_waiter_bury)(struct g *gp);
 /* sync/: the last reference to a context is gone. */

@@ -299,7 +299,7 @@ int goro_maxprocs(int n)
 		n = MAXPROCS_LIMIT;
 	preempt_check();
 	if (load_acq(&sched.run_state) != RUN_ON) /* RUN-STATE */
-		return (int)procs_wanted(false);
+		return (int)procs_wanted();
 	if (n < 1)
 		return old;
 	if (!world_stop(WAIT_STOP_WORLD, OS_FOREVER))

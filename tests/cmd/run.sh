@@ -479,6 +479,29 @@ case_build_hands_flags_to_the_compiler() {
 	want_status 10
 }
 
+case_flags_of_the_compiler_on_the_wrong_side_are_told_where_they_go() {
+	program p.c 'return LEVEL;'
+	t "$GORO" build -O3 p.c
+	want_status 2 && want_in err "'-O3'" && want_in err 'goro build prog.c -- -O3' || return 1
+	t "$GORO" build p.c -O3
+	want_status 2 && want_in err 'come after "--"' || return 1
+	t "$GORO" run -O3 p.c
+	want_status 2 && want_in err "'-O3'" && want_in err 'CFLAGS=-O3 goro run prog.c' || return 1
+	t "$GORO" help
+	want_in out 'goro build prog.c -o prog -- -O3' && want_in out '-std=gnu11' && want_in out -fblocks || return 1
+	# And there they do what they say, over our own.
+	program p.c '
+	#ifdef __OPTIMIZE__
+		return 1;
+	#else
+		return 4;
+	#endif'
+	t "$GORO" build p.c -o p -- -O0
+	want_status 0 || return 1
+	t ./p
+	want_status 4
+}
+
 case_build_shows_compile_errors_and_the_compilers_status() {
 	program p.c 'return no_such_name;'
 	t "$GORO" build p.c -o p
@@ -544,6 +567,11 @@ case_a_full_disk_is_not_success() {
 	done
 }
 
+case_make_help_tells_the_targets() {
+	t make -C "$top" --no-print-directory help
+	want_status 0 && want_in out "make install" && want_in out "SAN=thread|address" && want_in out "make help"
+}
+
 # --- version, env ---
 
 case_version_is_that_of_the_header() {
@@ -590,9 +618,27 @@ case_env_says_how_many_ps_and_why() {
 		want_same "$setting: $(sed -n 's/^Ps *\([0-9]*\),.*/\1/p' out)" \
 			"$setting: $(env "$setting" ./p 2>/dev/null)" || return 1
 	done
-	# An invalid setting of the first hides the second.
-	want_same "$(GORO_MAXPROCS=abc GOMAXPROCS=3 "$GORO" env | sed -n 's/^Ps *\([0-9]*\),.*/\1/p')" \
-		"$(GORO_MAXPROCS=abc GOMAXPROCS=3 ./p 2>/dev/null)" || return 1
+	# An invalid setting of the first is as good as none.
+	for bad in abc 0 -1 ' ' 2x; do
+		want_same "$(GORO_MAXPROCS=$bad GOMAXPROCS=7 "$GORO" env | sed -n '/^Ps /p')" \
+			"Ps                  7, because GOMAXPROCS=7" || return 1
+		want_same "$bad: $(GORO_MAXPROCS=$bad GOMAXPROCS=7 ./p 2>err)" "$bad: 7" || return 1
+		want_same "$(cat err)" "goro: GORO_MAXPROCS=$bad is not a positive number: using 7, from GOMAXPROCS" ||
+			return 1
+	done
+	t env GORO_MAXPROCS=0 GOMAXPROCS=7 "$GORO" env
+	want_in out "GORO_MAXPROCS     0 (ignored)" || return 1
+	# Blanks around a number do no harm, and are seen.
+	for blank in ' 3' '3 '; do
+		t env GORO_MAXPROCS="$blank" "$GORO" env
+		want_in out "3, because GORO_MAXPROCS=\"$blank\"" || return 1
+		t env GORO_MAXPROCS="$blank" ./p
+		want_same "$(cat out)" 3 && want_empty err || return 1
+	done
+	t env GORO_MAXPROCS=5000 "$GORO" env
+	want_in out "1024, because GORO_MAXPROCS=5000 (the most there can be)" || return 1
+	t env GORO_MAXPROCS=1024 "$GORO" env
+	grep -q 'GORO_MAXPROCS=1024$' out || { cat out; return 1; }
 	t env GORO_MAXPROCS=3 "$GORO" env
 	want_in out "3, because GORO_MAXPROCS=3" || return 1
 	t env GORO_MAXPROCS=abc "$GORO" env
@@ -603,6 +649,52 @@ case_env_says_how_many_ps_and_why() {
 	[ "$(nproc)" -gt 1 ] && command -v taskset >/dev/null || return 0
 	t taskset -c 0 "$GORO" env
 	want_in out "1, because the affinity mask" && want_same "$(taskset -c 0 ./p)" 1
+}
+
+case_env_says_which_settings_are_ignored() {
+	t env GORO_STACKGUARD=x GORODEBUG=schedtrace=5,foo=1,,membarrier=2 "$GORO" env
+	want_in out "GORO_STACKGUARD   x (ignored)" && want_in out "foo=1 (ignored: it is not known)" &&
+		want_in out "membarrier=2 (ignored: it wants 0 or 1)" || return 1
+	grep -q '^GORODEBUG  *schedtrace=5$' out || { cat out; return 1; }
+	t env GORO_STACKGUARD=canary GORODEBUG=scheddetail=1 "$GORO" env
+	grep -q 'GORO_STACKGUARD  *canary$' out || { cat out; return 1; }
+	want_in out "scheddetail=1 (ignored: it does nothing without schedtrace=N)" || return 1
+	t env GORODEBUG=membarrier=0 "$GORO" env
+	grep -q '^membarrier  *no: ' out || { cat out; return 1; }
+	t env -u GORO_STACKGUARD -u GORODEBUG "$GORO" env
+	grep -q '^GORODEBUG  *not set$' out && grep -q 'GORO_STACKGUARD  *not set$' out
+}
+
+case_a_program_says_once_which_settings_it_ignores() {
+	program p.c 'return 0;'
+	"$GORO" build p.c -o p || return 1
+	while read -r setting says; do
+		t env "$setting" ./p
+		want_status 0 && want_same "$(cat err)" "$says" || return 1
+	done <<-EOT
+		GORO_STACKGUARD=x goro: GORO_STACKGUARD=x is none of guard, mprotect, canary: using $("$GORO" env | sed -n 's/^stack guard *\([a-z]*\);.*/\1/p')
+		GORODEBUG=foo=1 goro: GORODEBUG: 'foo=1' is not known: ignored
+		GORODEBUG=schedtrac goro: GORODEBUG: 'schedtrac' is not known: ignored
+		GORODEBUG=schedtrace goro: GORODEBUG: 'schedtrace' wants a number of milliseconds: ignored
+		GORODEBUG=schedtrace=x goro: GORODEBUG: 'schedtrace=x' wants a number of milliseconds: ignored
+		GORODEBUG=schedtrace=-1 goro: GORODEBUG: 'schedtrace=-1' wants a number of milliseconds: ignored
+		GORODEBUG=membarrier=2 goro: GORODEBUG: 'membarrier=2' wants 0 or 1: ignored
+		GORODEBUG=scheddetail=1 goro: GORODEBUG: 'scheddetail=1' does nothing without schedtrace=N: ignored
+		GORODEBUG=schedtrace=1000,scheddetail=1
+		GORODEBUG=membarrier=0
+		GORODEBUG=membarrier=1,,
+		GORO_STACKGUARD=canary
+	EOT
+}
+
+case_a_program_that_cannot_start_says_what_is_missing() {
+	why="an instrumented program needs all the address space"
+	case $B in *thread* | *address*) return 77 ;; esac
+	program p.c 'return 0;'
+	"$GORO" build p.c -o p || return 1
+	# shellcheck disable=SC3045
+	(ulimit -v 20000 && ./p) >out 2>err
+	want_same $? 2 && want_in err "no memory for its stacks" && want_in err "goro env"
 }
 
 # --- what make install leaves ---
@@ -618,6 +710,13 @@ case_an_installed_command_works() {
 	want_same "$(readlink usr/lib/libgoro.so)" libgoro.so.0 || return 1
 	cc -std=gnu11 -pthread -Iusr/include p.c -Lusr/lib -l:libgoro.a -o p && ./p
 	want_same $? 13 || return 1
+	cmp usr/share/doc/goro/LICENSE "$top/LICENSE" || return 1
+	# The notice goes with what it speaks of. Stripped names would hide it: look at the symbols.
+	if nm usr/lib/libgoro.a | grep -q backtrace_pcinfo; then
+		cmp usr/share/doc/goro/third-party.md "$top/docs/third-party.md" || return 1
+	else
+		[ ! -e usr/share/doc/goro/third-party.md ] || return 1
+	fi
 	if command -v pkg-config >/dev/null; then
 		# The file names /usr; the copy to test with stands below this folder.
 		flags=$(PKG_CONFIG_SYSROOT_DIR=$PWD PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 \
@@ -633,7 +732,7 @@ case_an_installed_command_works() {
 	fi
 	make -C "$top" --no-print-directory uninstall DESTDIR="$PWD" PREFIX=/usr >out 2>err ||
 		{ cat out err; return 1; }
-	want_same "$(find usr ! -type d)" ""
+	want_same "$(find usr ! -type d; find usr -name goro)" ""
 }
 
 # --- the runner ---

@@ -137,6 +137,41 @@ done <"$work/names" >"$work/wrong"
 [ -s "$work/names" ] || echo "go-map.md names nothing" >"$work/wrong"
 none "$work/wrong" "functions that go-map.md names exist"
 
+# The fields of schedtrace's lines: of each kind of line in dumps.md and of a program's.
+cat >"$work/trace.c" <<'EOT'
+#include <goro.h>
+static void locks(void)
+{
+	goro_lock_thread();
+	goro_chan_recv(NULL, NULL);
+}
+int goro_main(int argc, char **argv)
+{
+	(void)argc, (void)argv;
+	go(locks);
+	go(goro_sleep, GORO_SEC(100));
+	goro_sleep(GORO_MS(1));
+	for (int64_t end = goro_now() + GORO_MS(100); goro_now() < end;)
+		continue;
+	return 0;
+}
+EOT
+fields()
+{
+	grep -E '^(SCHED [0-9]|  [PMG][0-9]+: )' | sed -E 's/^( *)([A-Z]+) *[0-9]+[a-z:]*/\2/
+		s/=waiting\([^=]*\)/=waiting()/; s/=(waiting\(\))/_\1/; s/=[^ ]*/=/g; s/\[[0-9 ]*\]/[]/' | sort -u
+}
+: >"$work/said"
+for detail in 0 1; do
+	(cd "$work" && CC="$CC" GORODEBUG=schedtrace=10,scheddetail=$detail "$goro" run trace.c)
+done 2>&1 | fields >"$work/in_output"
+fields <docs/internals/dumps.md >"$work/in_docs"
+# The table has a heading of its own, which the document does not repeat.
+sed -i '/^SCHED.*[^]]$/d' "$work/in_output"
+diff "$work/in_docs" "$work/in_output" >"$work/wrong"
+[ -s "$work/in_docs" ] || echo "dumps.md has no sample" >"$work/wrong"
+none "$work/wrong" "the samples of schedtrace in dumps.md have the fields of the real lines"
+
 # --- labels and invariants ----------------------------------------------------------------------------------
 
 # both FILE_A FILE_B A B NAME: two sorted lists are equal.
