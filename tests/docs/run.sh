@@ -81,6 +81,20 @@ status=$?
 diff "$work/expected" "$work/output" >>"$work/said" || status=1
 result $status "goro run does the same"
 
+# The command lines of "How to use it", as they stand there.
+echo '#include <goro.h>
+int goro_main(int argc, char **argv) { (void)argc, (void)argv; return 17; }' >"$work/readme/prog.c"
+cp "$work/readme/prog.c" "$work/readme/prog.cc"
+for compiler in cc clang c++; do
+	command -v $compiler >/dev/null || continue
+	(cd "$work/readme" && rm -f a.out && sh -c "$(sed -n "s/^$compiler -std=.* prog\..*/&/p" "$root/README.md")" &&
+		./a.out) >"$work/said" 2>&1
+	[ $? = 17 ] && [ "$(wc -c <"$work/said")" = 0 ]
+	result $? "the README's line for $compiler makes a program"
+done
+(cd "$root" && sh -c "$(grep -o 'build/goro run examples/[a-z]*\.c' README.md | sed "s|^build/goro|$goro|")") >"$work/said" 2>&1
+result $? "the README's line for one example runs it"
+
 echo "bench and /bench must each stand alone on a line" >"$work/said"
 [ "$(grep -c -x -e '<!-- bench -->' -e '<!-- /bench -->' README.md)" = 2 ]
 result $? "the README has the place for the figures"
