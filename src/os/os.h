@@ -66,7 +66,12 @@ int os_thread_id(void);
 void os_thread_precise_waits(void); /* wait with nanoseconds: no timer slack for this thread */
 void os_thread_signal(int tid, int signo);
 void os_thread_stack(const void **lo, size_t *size); /* of the calling thread */
+
+/* ---- os_tasks.c ---- */
+
 int os_threads_of_process(void);    /* tasks that exist now; -errno */
+/* More than n? Works without /proc, too; true also when it cannot be told. One thread at a time. */
+bool os_threads_exceed(int n);
 
 /* ---- os_mem.c ---- */
 

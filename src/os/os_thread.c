@@ -14,7 +14,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -92,14 +91,4 @@ void os_thread_stack(const void **lo, size_t *size)
 		pthread_attr_destroy(&attr);
 	}
 	*lo = at;
-}
-
-int os_threads_of_process(void)
-{
-	struct stat st;
-
-	/* The link count of the folder is two plus its tasks. */
-	if (stat("/proc/self/task", &st) != 0)
-		return -errno;
-	return (int)st.st_nlink - 2;
 }

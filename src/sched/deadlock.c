@@ -45,10 +45,9 @@ void deadlock_check(void)
 {
 	if (something_can_happen())
 		return;
-	int tasks = os_threads_of_process();
 	int known = (int)sched.n_m + 1 +
 		    (int)load_rlx(&sched.n_foreign_blocked); /* relaxed: see DL2 */
-	if (tasks < 0 || tasks > known) {
+	if (os_threads_exceed(known)) {
 		if (xchg_rlx(&is_suspected, 1) == 0) /* relaxed: sysmon looks in its own time */
 			sysmon_wake_if_asleep();
 		return;

@@ -334,13 +334,18 @@ TAP_CASE(no_descriptor_is_needed, .procs = "2")
 
 /* ---- no /proc ---- */
 
-static void without_proc(void)
+static void take_proc_away(void)
 {
-	dump_fd = memfd_create("dump", MFD_CLOEXEC);
-	if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+	if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "", MS_REC | MS_PRIVATE, NULL) != 0 ||
 	    mount("none", "/proc", "tmpfs", 0, NULL) != 0)
 		skip("may not take /proc away");
 	require(access("/proc/self", F_OK) != 0);
+}
+
+static void without_proc(void)
+{
+	dump_fd = memfd_create("dump", MFD_CLOEXEC);
+	take_proc_away();
 	sweep_sees_no_leaks = true; /* the search for leaks reads /proc */
 	does_everything(true);
 }
@@ -350,6 +355,60 @@ TAP_CASE(all_goes_on_without_proc, .procs = "2")
 	if (TAP_SANITIZED)
 		tap_skip("the sanitizer finds the first thread's stack in /proc");
 	expect_run(without_proc, "no /proc");
+}
+
+/* A deadlock is one all the same; a thread of the program's own that will act is none. */
+
+static int parks_for_ever(void *unused)
+{
+	(void)unused;
+	goro_spawn(sends_one, goro_chan_make(sizeof(int), 0));
+	goro_chan_recv(NULL, NULL);
+	return 0;
+}
+
+TAP_CHILD(deadlocks_without_proc)
+{
+	take_proc_away();
+	goro_run(parks_for_ever, NULL);
+}
+
+static void *sends_later(void *c)
+{
+	tap_pause(GORO_MS(300) * TAP_SLOWER);
+	goro_chan_send(c, &(int){3});
+	return NULL;
+}
+
+static int receives_from_a_thread(void *unused)
+{
+	goro_chan *c = goro_chan_make(sizeof(int), 0);
+	pthread_t thread;
+	(void)unused;
+	require_eq(pthread_create(&thread, NULL, sends_later, c), 0);
+	int value = goro_get(c, int);
+	pthread_join(thread, NULL);
+	return value;
+}
+
+TAP_CHILD(waits_for_a_thread_without_proc)
+{
+	take_proc_away();
+	_exit(goro_run(receives_from_a_thread, NULL));
+}
+
+TAP_CASE(deadlock_is_reported_without_proc, .procs = "1,2", .timeout_s = 60)
+{
+	struct tap_child c;
+	if (TAP_SANITIZED)
+		tap_skip("the sanitizer needs /proc");
+	tap_child(&c, "deadlocks_without_proc");
+	if (c.status == 0)
+		tap_skip("may not take /proc away");
+	expect_child(&c, 2, "fatal error: all goroutines are asleep - deadlock!\n");
+	tap_child(&c, "waits_for_a_thread_without_proc");
+	expect_child(&c, 3, "");
+	expect_str(c.err, "");
 }
 
 TAP_MAIN

@@ -1,11 +1,13 @@
 /*
  * os.c - futexes, the clock, threads, files, faults on purpose; src/os/os_futex.c, os_clock.c,
- * os_thread.c, os_file.c, os_fault.c, os_fence.c. Memory, CPUs and signals have files of their own.
+ * os_thread.c, os_tasks.c, os_file.c, os_fault.c, os_fence.c. Memory, CPUs and signals have files
+ * of their own.
  */
 #include "tap.h"
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/mount.h>
 #include <sys/time.h>
 
 #include "base/valgrind.h"
@@ -200,6 +202,52 @@ TAP_CASE(thread_runs_on_the_stack_that_it_names_and_is_counted, .procs = "-")
 		tap_pause(MS);
 	os_thread_signal(tid, SIGUSR1); /* it has ended: nobody gets it */
 	sigpending(&mask);
+}
+
+/* ---- os_tasks.c ---- */
+
+static void *waits_for_word(void *arg)
+{
+	while (load_acq(&word) == 0) /* the test's own */
+		tap_pause(MS);
+	return arg;
+}
+
+/* One thread, then four, then one: whatever has been found before. */
+static void expect_counts(int before)
+{
+	pthread_t threads[3];
+
+	expect(os_threads_exceed(before - 1));
+	expect(!os_threads_exceed(before));
+	store_rel(&word, 0); /* the test's own */
+	for (int i = 0; i < 3; i++)
+		require_eq(pthread_create(&threads[i], NULL, waits_for_word, NULL), 0);
+	expect(os_threads_exceed(before + 2));
+	expect(!os_threads_exceed(before + 3));
+	expect(os_threads_exceed(before));
+	store_rel(&word, 1); /* the test's own */
+	for (int i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	for (int i = 0; i < 1000 && os_threads_exceed(before); i++) /* still known to the kernel */
+		tap_pause(MS);
+	expect(!os_threads_exceed(before));
+}
+
+TAP_CASE(tk1_threads_of_others_are_counted, .procs = "-")
+{
+	expect_counts(os_threads_of_process());
+}
+
+TAP_CASE(tk2_threads_are_counted_without_proc, .procs = "-", .timeout_s = 60)
+{
+	int before = os_threads_of_process();
+
+	if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "", MS_REC | MS_PRIVATE, NULL) != 0 ||
+	    mount("none", "/proc", "tmpfs", 0, NULL) != 0)
+		tap_skip("may not take /proc away");
+	require_eq(os_threads_of_process(), -ENOENT);
+	expect_counts(before);
 }
 
 static atomic_of(int) signalled_tid;
