@@ -87,7 +87,7 @@ GORO_API const char *goro_version(void);
 int goro_main(int argc, char **argv);
 
 /* How libgoro's main() ends the process: exit(), unless somebody's panic is under way. */
-GORO_API void goro_leave_(int status) __attribute__((__noreturn__));
+GORO_API void goro_leave_(int status);
 
 /*
  * goro_run - start the runtime, run fn(arg) as the main goroutine, and return its value.

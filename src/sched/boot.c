@@ -51,9 +51,11 @@ static void main_entry(void *arg)
 	panic_wait();
 }
 
-/* Where libgoro's main() ends: not at all while a report is being printed. */
+/* Where libgoro's main() ends: not at all while a report is being printed, or about to be. */
 void goro_leave_(int status)
 {
+	if (m_self()->curg->u.run.panics)
+		return; /* one of main's own cleanups panics, and nobody catches it any more */
 	panic_wait();
 	exit(status);
 }
@@ -112,14 +114,13 @@ static void settings_complain(void)
 				 item.problem);
 }
 
+/*
+ * Never a moment with another run_state (BT1): a second goro_run is looking at it. Nor are the
+ * other fields of the process touched, which plain threads change.
+ */
 static void state_reset(void)
 {
-	uint32_t max_m = sched.max_m;
-	uint32_t n_foreign_blocked = load_rlx(&sched.n_foreign_blocked); /* relaxed: as it is */
-
-	sched = (struct sched){.max_m = max_m, .run_state = RUN_STARTING, /* BT1 */
-			       .n_foreign_blocked = n_foreign_blocked};
-	lock_init(&sched.lock, LOCK_SCHED);
+	memset(&sched.p, 0, sizeof(sched) - offsetof(struct sched, p));
 	memset(&idle, 0, sizeof(idle));
 	/* relaxed: no P asks yet; cancelled contexts may outlive a run */
 	add_rlx(&attention, -(load_rlx(&attention) & (ATTENTION_CANCELED - 1)));

@@ -21,18 +21,21 @@
 enum run_state { RUN_NONE, RUN_STARTING, RUN_ON, RUN_ENDING };
 
 struct sched {
+	/* Of the process: any thread may look at these while a run begins. */
 	struct lock lock;                  /* rank SCHED */
+	uint32_t max_m;                    /* lock */
+	atomic_of(uint32_t) run_state;     /* enum run_state; RUN-STATE */
+	atomic_of(uint32_t) n_foreign_blocked; /* plain threads that wait in a goro call */
+	/* Of a run, from here on: zeroed when one begins. */
 	struct p *p[MAXPROCS_LIMIT];       /* world stopped to write */
 	atomic_of(uint32_t) n_procs;       /* world stopped to write */
 	atomic_of(uint32_t) stop_wanted;   /* lock to write; read as a hint, or under the lock */
 	uint32_t stop_left;                /* lock: Ps that have not stopped yet */
 	struct note stop_note;             /* the last of them wakes the stopper */
-	atomic_of(uint32_t) run_state;     /* enum run_state; RUN-STATE */
 	struct m *all_m;                   /* lock */
 	uint32_t n_m, next_m_id;           /* lock */
 	uint32_t n_m_waiting_locked;       /* lock: Ms that wait for their locked G, or leave */
 	bool start_failed;                 /* lock: no M could be had, nobody looked since; WK3 */
-	uint32_t max_m;                    /* lock */
 	atomic_of(uint64_t) next_g_id;     /* any thread: the next batch */
 	atomic_of(uint64_t) n_spawned_outside; /* any thread: spawned by threads without a P */
 	atomic_of(int64_t) coarse_now;     /* sysmon, sometimes others: the clock, a few ms old */
@@ -43,7 +46,6 @@ struct sched {
 	bool main_exited;                  /* the main goroutine called goro_exit */
 	int main_result;
 	atomic_of(uint32_t) n_uncaught;    /* panics that nobody will catch, not yet printed: PN4 */
-	atomic_of(uint32_t) n_foreign_blocked; /* plain threads that wait in a goro call */
 };
 
 extern struct sched sched;

@@ -147,6 +147,41 @@ TAP_CASE(return_of_main_gives_the_status_modulo_256, .id = "PAN-02")
 	}
 LEAVE_CHILDREN
 
+/* ---- what main has deferred ---- */
+
+TAP_CHILD(main_returns_with_cleanups)
+{
+	goro_spawn(parks_for_ever, NULL);
+	goro_yield();
+	goro_defer(prints, "the first deferred\n");
+	goro_defer(prints, "the last deferred\n");
+	result = 9;
+	prints("main\n");
+}
+
+static void panics(void *unused)
+{
+	(void)unused;
+	goro_panic("in main's cleanup");
+}
+
+TAP_CHILD(main_returns_with_a_cleanup_that_panics)
+{
+	goro_defer(prints, "the first deferred\n");
+	goro_defer(panics, NULL);
+}
+
+TAP_CASE(cleanups_of_main_run_before_the_program_ends, .id = "PAN-02")
+{
+	struct tap_child c;
+	tap_child(&c, "main_returns_with_cleanups");
+	expect_child(&c, 9, "");
+	expect_str(c.out, "main\nthe last deferred\nthe first deferred\n");
+	tap_child(&c, "main_returns_with_a_cleanup_that_panics");
+	expect_child(&c, 2, "panic: in main's cleanup\n\ngoroutine 1 [running]:\n");
+	expect_str(c.out, "the first deferred\n");
+}
+
 TAP_CHILD(main_is_goroutine_one)
 {
 	printf("%" PRIu64 " %d", goro_id(), goro_count());
