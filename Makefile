@@ -91,8 +91,9 @@ sanitize := $(if $(filter thread,$(SAN)),-fsanitize=thread) \
 common := -std=gnu11 -pthread $(warnings) $(sanitize) $(if $(is_clang),-fblocks)
 
 # The library is one unit of position-independent-executable code: it links into both kinds of program.
+# -fno-plt: the first call of a libc function must not run the dynamic linker on a signal's small stack.
 lib_flags = $(common) -Iinclude -Isrc -D_GNU_SOURCE $(if $(DEBUG),-DGORO_DEBUG) $(backtrace_flags) \
-	-fvisibility=hidden -ftls-model=initial-exec -fasynchronous-unwind-tables -fno-lto \
+	-fvisibility=hidden -ftls-model=initial-exec -fasynchronous-unwind-tables -fno-lto -fno-plt \
 	$(if $(is_clang),-fno-addrsig)
 program_flags = $(common) -Iinclude -Itests/harness -Itests
 white_flags = $(program_flags) -Isrc -D_GNU_SOURCE $(if $(DEBUG),-DGORO_DEBUG) $(backtrace_flags)
@@ -101,8 +102,12 @@ floors := base arch os core queue event sched sync io debug
 sources := $(foreach f,$(floors),$(sort $(wildcard src/$(f)/*.c)))
 asm := $(sort $(wildcard src/arch/*_$(ARCH).S))
 
+# The library's code goes into a section of its own, so that reports tell it from the program's:
+# the linker says where a section of such a name begins and ends.
+own_text := $(foreach s,.text .text.unlikely .text.hot .text.startup .text.exit,--rename-section $(s)=goro_text)
+
 # One file holds every flag, and every object depends on it: a change of flags rebuilds.
-configuration := $(CC) | $(CFLAGS) | $(lib_flags) | $(LDFLAGS) | $(sources) | $(VERSION)
+configuration := $(CC) | $(CFLAGS) | $(lib_flags) | $(LDFLAGS) | $(own_text) | $(sources) | $(VERSION)
 ifneq ($(shell cat $(B)/configuration 2>/dev/null),$(strip $(configuration)))
 ifeq ($(filter clean deps,$(MAKECMDGOALS)),)
 $(shell mkdir -p $(B)/backtrace$(if $(backtrace_lib), && \
@@ -138,6 +143,7 @@ $(B)/goro_all.pic.o: $(B)/goro_all.c $(CONFIG)
 $(B)/main.o: src/main.c $(CONFIG)
 	$(call say,CC)
 	$(Q)$(CC) $(CFLAGS) $(lib_flags) -fPIE -MMD -MP -c $< -o $@
+	$(Q)$(OBJCOPY) $(own_text) $@
 
 asm_objects := $(asm:src/%.S=$(B)/src/%.S.o)
 $(B)/src/%.S.o: src/%.S $(CONFIG)
@@ -148,7 +154,7 @@ $(B)/src/%.S.o: src/%.S $(CONFIG)
 # Linked into one object, in which only the interface keeps its names: a program may have a
 # function of its own with any name that the inside of the library uses.
 localize = $(LD) -r -z noexecstack -o $@.tmp $(1) $(backtrace_lib) && \
-	$(OBJCOPY) --localize-hidden --wildcard --keep-global-symbol='goro_*' $@.tmp $@ && rm -f $@.tmp
+	$(OBJCOPY) $(own_text) --localize-hidden --wildcard --keep-global-symbol='goro_*' $@.tmp $@ && rm -f $@.tmp
 
 $(B)/goro.o: $(B)/goro_all.o $(asm_objects)
 	$(Q)$(call localize,$^)

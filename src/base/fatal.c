@@ -19,6 +19,7 @@
 #include "base/atomic.h"
 #include "base/check.h"
 
+bool fatal_is_internal;
 static void (*fatal_report)(void);
 static atomic_of(uint32_t) fatal_owner; /* thread number of whoever prints; 0: nobody */
 
@@ -220,5 +221,6 @@ noreturn void fatal(const char *fmt, ...)
 
 noreturn void check_failed(const char *what, const char *file, int line)
 {
+	fatal_is_internal = true;
 	fatal("goro: internal check failed: %s (%s:%d)", what, file, line);
 }

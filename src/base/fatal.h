@@ -19,6 +19,7 @@
 noreturn void fatal(const char *fmt, ...) __attribute__((format(printf, 1, 2), cold));
 
 /* The two halves of fatal(), for whoever prints a message of its own between them. */
+extern bool fatal_is_internal; /* it is one of our own checks that has failed */
 void fatal_begin(void); /* one thread gets through */
 noreturn void fatal_end(void);
 

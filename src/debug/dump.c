@@ -7,19 +7,26 @@
  *
  * DU1  A goroutine's stack is read only while it is at rest (its registers lie on it), by itself,
  *      or by a signal handler on its own thread (capture).
- * DU2  A report must come out of a broken process: it waits for nobody longer than a few
- *      milliseconds, and takes no lock but that of the slabs.
+ * DU2  A report must come out of a broken process: it waits for nobody, and for no lock, longer
+ *      than LOCK_WITHIN_NS. Whoever fails may hold any of them.
+ * DU3  What needs more than a few hundred bytes of stack runs on a stack of ours: a signal handler
+ *      may be on an alternate stack of the program's, a goroutine at the end of its own. goro_dump
+ *      alone is a call like any other and uses the caller's.
+ * DU4  Of the library's own frames only the call that the program made is shown (symbol.h), but all
+ *      of whoever has failed inside the library.
  *
  * The format is Go's: "goroutine 7 [chan receive, 2 minutes]:", the calls, "created by". A line
  * after the header tells the name and the exact wait.
  *
- * Locking: gfree's lock while the slabs are walked. Go: traceback.go, goroutineheader.
+ * Locking: sched.lock, then gfree's lock while the slabs are walked; never the one under the other,
+ * which would be against their ranks. Go: traceback.go, goroutineheader.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "base/fatal.h"
 #include "base/sanitize.h"
+#include "base/valgrind.h"
 #include "debug/symbol.h"
 #include "debug/unwind.h"
 #include "goro.h"
@@ -31,6 +38,7 @@
 #define STOP_WITHIN_NS 20000000    /* goro_dump waits so long for goroutines that make no call */
 #define CAPTURE_WITHIN_NS 50000000
 #define LOCK_WITHIN_NS 50000000
+#define CAPTURE_STACK_SIZE (16u << 10) /* twice what UW4 promises */
 #define MINUTE_NS INT64_C(60000000000)
 
 struct dump {
@@ -41,15 +49,23 @@ struct dump {
 	uint64_t parent_id; /* of the goroutine being printed */
 };
 
-/* A running goroutine's thread unwinds itself in a signal handler. */
+/*
+ * A running goroutine's thread unwinds itself in a signal handler. One that comes late may still be
+ * at it when the next is asked: is_taken keeps the two apart, and `done` says whose trace it is.
+ */
 static struct {
-	atomic_of(struct g *) wanted;  /* DUMP-STACK */
-	atomic_of(uint32_t) is_done;   /* DUMP-STACK */
-	struct unwind_trace trace;
+	atomic_of(struct g *) wanted;   /* DUMP-STACK */
+	atomic_of(struct g *) done;     /* DUMP-STACK */
+	atomic_of(uint32_t) is_taken;   /* DUMP-STACK: by a handler */
+	struct unwind_trace trace;      /* whoever took it; then the dump, when it is done */
+	struct unwind_regs regs;        /* whoever took it, like the rest */
+	void *handler_sp;
+	_Alignas(16) char stack[CAPTURE_STACK_SIZE]; /* DU3 */
 } capture;
 
 /* One dump at a time: the world is stopped, or the process ends. */
 static struct unwind_trace dump_trace;
+static struct unwind_regs culprit_regs;
 
 static struct unwind_bounds bounds_of(const struct g *gp)
 {
@@ -70,19 +86,31 @@ SANITIZE_NOTHING static bool dump_is_locked(const struct g *gp)
 	return *(struct m *const volatile *)&gp->locked_m != NULL;
 }
 
+static void *capture_unwind(void *gp)
+{
+	unwind_trace(&capture.trace, &capture.regs, bounds_of(gp));
+	return capture.handler_sp;
+}
+
 static void on_capture(int signo, siginfo_t *info, void *context)
 {
 	struct m *mp = m_self();
-	struct g *wanted = load_acq(&capture.wanted); /* DUMP-STACK */
-	struct unwind_regs regs;
 
 	(void)signo;
 	(void)info;
-	if (!mp || !wanted || mp->curg != wanted || !wanted->stack.lo)
+	if (xchg_acq(&capture.is_taken, 1)) /* DUMP-STACK */
 		return;
-	unwind_regs_from_signal(&regs, context);
-	unwind_trace(&capture.trace, &regs, bounds_of(wanted));
-	store_rel(&capture.is_done, 1); /* DUMP-STACK */
+	struct g *wanted = load_acq(&capture.wanted); /* DUMP-STACK */
+	if (mp && wanted && mp->curg == wanted && wanted->stack.lo) {
+		unwind_regs_from_signal(&capture.regs, context);
+		if (sanitize_is_on) /* which knows of its stacks only */
+			(void)capture_unwind(wanted);
+		else
+			ctx_switch(&capture.handler_sp, capture.stack + CAPTURE_STACK_SIZE,
+				   capture_unwind, wanted);
+		store_rel(&capture.done, wanted); /* DUMP-STACK */
+	}
+	store_rel(&capture.is_taken, 0); /* DUMP-STACK */
 }
 
 /* Which threads ran which goroutines when the dump began: a G runs on a P, so there are no more. */
@@ -126,13 +154,13 @@ static bool capture_stack(struct g *gp)
 
 	if (!tid)
 		return false;
-	store_rlx(&capture.is_done, 0); /* relaxed: nobody is wanted yet */
+	store_rlx(&capture.done, NULL); /* relaxed: a late one is not of this goroutine */
 	store_rel(&capture.wanted, gp); /* DUMP-STACK */
 	os_signal_install(SIGURG, on_capture, &old);
 	os_thread_signal(tid, SIGURG);
 	for (int64_t end = os_now() + CAPTURE_WITHIN_NS; !is_done && os_now() < end;) {
 		os_sleep_until(os_now() + 50000);
-		is_done = load_acq(&capture.is_done); /* DUMP-STACK */
+		is_done = load_acq(&capture.done) == gp; /* DUMP-STACK */
 	}
 	store_rel(&capture.wanted, NULL); /* DUMP-STACK */
 	os_signal_restore(SIGURG, &old);
@@ -165,7 +193,10 @@ static void print_header(const struct dump *d, struct g *gp, enum g_state state)
 		print_to(d->fd, ", locked to thread");
 	print_to(d->fd, "]:\n");
 	print_to(d->fd, "\t");
-	symbol_resolve((uintptr_t)gp->fn, true, print_function, (void *)(uintptr_t)d);
+	if (gp->is_main && symbol_is_own((uintptr_t)gp->fn)) /* that of libgoro's main() */
+		print_to(d->fd, "started with goro_main");
+	else
+		symbol_resolve((uintptr_t)gp->fn, true, print_function, (void *)(uintptr_t)d);
 	/* A running G may end, and free its name, unless it is the one that prints. */
 	if ((state != G_RUNNING || gp == d->first) && gp->name && gp->name[0])
 		print_to(d->fd, ", name \"%s\"", gp->name);
@@ -221,10 +252,10 @@ static void print_stack(struct dump *d, struct g *gp, enum g_state state)
 
 	if (mp && gp == mp->curg) {
 		unwind_trace_self(&dump_trace, bounds_of(gp));
-		symbol_print_trace(d->fd, &dump_trace);
+		symbol_print_calls(d->fd, &dump_trace);
 	} else if (state == G_RUNNING) {
 		if (capture_stack(gp))
-			symbol_print_trace(d->fd, &capture.trace);
+			symbol_print_calls(d->fd, &capture.trace);
 		else
 			print_to(d->fd, "\trunning on another thread; its stack cannot be read\n");
 	} else if (!gp->sp) {
@@ -232,7 +263,7 @@ static void print_stack(struct dump *d, struct g *gp, enum g_state state)
 	} else {
 		unwind_regs_from_sp(&regs, gp->sp);
 		unwind_trace(&dump_trace, &regs, bounds_of(gp));
-		symbol_print_trace(d->fd, &dump_trace);
+		symbol_print_calls(d->fd, &dump_trace);
 	}
 }
 
@@ -259,56 +290,65 @@ static void visit(struct g *gp, void *arg)
 		print_goroutine(d, gp);
 }
 
-static void dump_others(struct dump *d)
+static void print_left_out(const struct dump *d)
 {
-	running_look();
-	gfree_each(visit, d);
 	if (d->left_out)
 		print_to(d->fd, "...%u more goroutines...\n", d->left_out);
 }
 
+/* In a process that ends: DU2. */
+static void report_others(struct dump *d)
+{
+	running_look();
+	gfree_each_within(visit, d, LOCK_WITHIN_NS);
+	print_left_out(d);
+}
+
 void goro_dump(int fd)
 {
-	struct m *mp = m_self();
 	struct dump d = {.fd = fd, .most = UINT32_MAX};
 
+	preempt_check(); /* also how the caller leaves when the run ends */
 	if (load_acq(&sched.run_state) != RUN_ON) /* RUN-STATE */
 		return;
 	if (!world_stop(WAIT_STOP_WORLD, os_now() + STOP_WITHIN_NS) &&
 	    load_acq(&sched.run_state) != RUN_ON) /* RUN-STATE */
 		return; /* a plain thread, and the run ends */
-	mp = m_self(); /* waiting for the world may have moved us */
+	struct m *mp = m_self(); /* waiting for the world may have moved us */
 	d.first = mp ? mp->curg : NULL;
 	d.now = os_now();
 	if (d.first)
 		print_goroutine(&d, d.first);
-	dump_others(&d);
+	running_look();
+	gfree_each(visit, &d);
+	print_left_out(&d);
 	world_start();
+	/* Sysmon sees a stopped P all the time: it asks nobody who dumps in a loop to yield. */
+	if (d.first)
+		yield_global(m_self());
 }
 
 static void print_culprit(struct dump *d)
 {
-	struct unwind_regs regs;
+	bool is_inside = fatal_is_internal ||
+			 (fault_context && symbol_is_own(culprit_regs.r[UNWIND_PC]));
 
 	if (d->first)
 		print_header(d, d->first, G_RUNNING);
 	else
 		print_to(d->fd, "thread %d (not one of the runtime):\n", os_thread_id());
-	if (fault_context) {
-		unwind_regs_from_signal(&regs, fault_context);
-		unwind_trace(&dump_trace, &regs, bounds_of(d->first));
-	} else {
-		unwind_trace_self(&dump_trace, d->first ? bounds_of(d->first)
-						       : (struct unwind_bounds){0, UINTPTR_MAX});
-	}
-	symbol_print_trace(d->fd, &dump_trace);
+	unwind_trace(&dump_trace, &culprit_regs,
+		     d->first ? bounds_of(d->first) : (struct unwind_bounds){0, UINTPTR_MAX});
+	if (is_inside) /* DU4 */
+		symbol_print_trace(d->fd, &dump_trace);
+	else
+		symbol_print_calls(d->fd, &dump_trace);
 	if (d->first)
 		print_creator(d, d->first);
 	print_to(d->fd, "\n");
 }
 
-/* After "fatal error:" or "panic:" has been printed. */
-static void report(void)
+static void *report_and_exit(void *arg)
 {
 	struct m *mp = m_self();
 	struct dump d = {.fd = 2,
@@ -316,12 +356,24 @@ static void report(void)
 			 .first = mp ? mp->curg : NULL,
 			 .now = os_now()};
 
+	(void)arg;
 	if (d.first || (!mp && !sysmon_is_self()))
 		print_culprit(&d);
 	if (load_acq(&sched.run_state) == RUN_NONE) /* RUN-STATE */
-		return;
+		os_exit_now(2);
 	world_freeze();
-	dump_others(&d);
+	report_others(&d);
+	os_exit_now(2);
+}
+
+/* After "fatal error:" or "panic:" has been printed. */
+static void report(void)
+{
+	if (fault_context)
+		unwind_regs_from_signal(&culprit_regs, fault_context);
+	else
+		unwind_capture(&culprit_regs);
+	report_stack_enter(report_and_exit, NULL); /* DU3 */
 }
 
 /* On sysmon's thread. */
@@ -333,12 +385,14 @@ static void dump_and_exit(void)
 	print_to(2, "SIGQUIT: quit\n\n");
 	world_freeze();
 	d.now = os_now();
-	dump_others(&d);
+	report_others(&d);
 	os_exit_now(2);
 }
 
 __attribute__((constructor)) static void dump_install(void)
 {
+	(void)valgrind_stack_add((uintptr_t)capture.stack,
+				 (uintptr_t)capture.stack + sizeof(capture.stack));
 	fatal_set_report(report);
 	sysmon_dump_hook = dump_and_exit;
 }

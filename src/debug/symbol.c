@@ -9,6 +9,11 @@
  * SY2  A return address is looked up one byte before: the call may be the last thing of its
  *      function.
  * SY3  The text "function+0xoffset" stands on one line, file:line on the next.
+ * SY4  Whose code it is, is told by its address: the build puts the library's into the section
+ *      goro_text. A function of the program is never hidden, whatever its name, and the library's
+ *      inside is, also in a program without symbols.
+ *
+ * We do not go by names: a program may have a park() of its own, and a stripped one has none.
  *
  * Locking: none; the caller holds the report's lock. Go: printing of runtime/traceback.go.
  */
@@ -115,16 +120,64 @@ void symbol_print_frame(int fd, const struct unwind_frame *frame)
 	symbol_resolve(frame->pc, frame->is_exact, symbol_print_one, &fd);
 }
 
-void symbol_print_trace(int fd, const struct unwind_trace *trace)
+/* The linker's; absent where the library's sources were compiled into a program by other means. */
+extern const char __start_goro_text[] __attribute__((weak, visibility("hidden")));
+extern const char __stop_goro_text[] __attribute__((weak, visibility("hidden")));
+
+bool symbol_is_own(uintptr_t pc)
+{
+	uintptr_t start = (uintptr_t)__start_goro_text, stop = (uintptr_t)__stop_goro_text;
+
+	return pc >= start && pc < stop;
+}
+
+/* SY2: the call is what counts. */
+static bool symbol_is_own_frame(const struct unwind_frame *frame)
+{
+	return symbol_is_own(frame->pc - (frame->is_exact ? 0 : 1));
+}
+
+/*
+ * Of frame i the caller is the program, which is so of a call of the interface. The outermost frame
+ * of all has no caller.
+ */
+static bool symbol_is_called(const struct unwind_trace *trace, size_t i)
+{
+	if (i + 1 >= trace->total)
+		return false;
+	const struct unwind_frame *caller = unwind_trace_at(trace, i + 1);
+	return caller == NULL || !symbol_is_own_frame(caller);
+}
+
+/* Of what is inlined into a call of the interface nothing is told. */
+static void symbol_print_call(const struct symbol_frame *frame, void *arg)
+{
+	if (!frame->is_inlined)
+		symbol_print_one(frame, arg);
+}
+
+static void symbol_print_some(int fd, const struct unwind_trace *trace, bool hides)
 {
 	for (size_t i = 0; i < trace->total; i++) {
 		const struct unwind_frame *frame = unwind_trace_at(trace, i);
-		if (frame != NULL) {
-			symbol_print_frame(fd, frame);
-		} else {
+		if (frame == NULL) {
 			size_t elided = trace->total - UNWIND_LAST - UNWIND_FIRST;
 			print_to(fd, "...%zu frames elided...\n", elided);
 			i += elided - 1;
+		} else if (!hides || !symbol_is_own_frame(frame)) {
+			symbol_print_frame(fd, frame);
+		} else if (symbol_is_called(trace, i)) {
+			symbol_resolve(frame->pc, frame->is_exact, symbol_print_call, &fd);
 		}
 	}
+}
+
+void symbol_print_trace(int fd, const struct unwind_trace *trace)
+{
+	symbol_print_some(fd, trace, false);
+}
+
+void symbol_print_calls(int fd, const struct unwind_trace *trace)
+{
+	symbol_print_some(fd, trace, true);
 }

@@ -42,6 +42,13 @@ void symbol_resolve(uintptr_t pc, bool is_exact, symbol_each *each, void *arg);
 void symbol_print_frame(int fd, const struct unwind_frame *frame);
 /* The frames kept, with "...N frames elided..." between. */
 void symbol_print_trace(int fd, const struct unwind_trace *trace);
+/*
+ * The same without the library's inside: of each run of its frames only the one that the program
+ * called, as far as the program called it.
+ */
+void symbol_print_calls(int fd, const struct unwind_trace *trace);
+/* Is this the library's own code? Never true where the build does not tell (SY4). */
+bool symbol_is_own(uintptr_t pc);
 
 /* ---- where the names come from ---- */
 

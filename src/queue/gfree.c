@@ -269,14 +269,28 @@ bool gfree_has_garbage(void)
 	return has;
 }
 
-void gfree_each(void (*visit)(struct g *gp, void *arg), void *arg)
+static void visit_all(void (*visit)(struct g *gp, void *arg), void *arg)
 {
-	lock_acquire(&slabs.lock);
 	for (struct slab *s = slabs.all; s; s = s->next_all)
 		for (uint32_t i = 0; i < s->n_cut; i++)
 			if (g_state(slab_g(s, i)) != G_DEAD)
 				visit(slab_g(s, i), arg);
+}
+
+void gfree_each(void (*visit)(struct g *gp, void *arg), void *arg)
+{
+	lock_acquire(&slabs.lock);
+	visit_all(visit, arg);
 	lock_release(&slabs.lock);
+}
+
+void gfree_each_within(void (*visit)(struct g *gp, void *arg), void *arg, int64_t ns)
+{
+	bool is_ours = lock_acquire_within(&slabs.lock, ns);
+
+	visit_all(visit, arg);
+	if (is_ours)
+		lock_release(&slabs.lock);
 }
 
 void gfree_reset(void)

@@ -26,6 +26,11 @@ bool gfree_has_garbage(void);
  * Every G that is not DEAD, in no order; slabs stay while it runs. visit must not take or give Gs.
  */
 void gfree_each(void (*visit)(struct g *gp, void *arg), void *arg);
+/*
+ * The same for reports about a broken process: whoever holds the lock for longer than that will not
+ * let it go any more, so the walk goes on without it. That is safe to read: slabs are only added.
+ */
+void gfree_each_within(void (*visit)(struct g *gp, void *arg), void *arg, int64_t ns);
 /* The end of a run: every G is dead and in its slab again. */
 void gfree_reset(void);
 

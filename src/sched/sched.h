@@ -146,6 +146,8 @@ void faults_install(void);
 void faults_remove(void);
 extern const void *fault_context; /* the registers of the fault that is being reported, or NULL */
 noreturn void stack_overflow_found(struct g *gp);
+/* fn(arg) on a stack that is large enough for a report, FL3; it does not return. */
+noreturn void report_stack_enter(void *(*fn)(void *), void *arg);
 
 /* ---- panic.c ---- */
 

@@ -267,4 +267,116 @@ TAP_CASE(overflow_on_any_worker_is_named, .id = "PAN-07")
 		expect_overflow("last_worker_overflows", "recurses_small");
 }
 
+/* ---- an alternate signal stack of the program's own, with little more room than it needs ---- */
+
+enum { ROOM = 2048 };
+
+/* What the kernel needs and ROOM; the page below must not be touched. */
+static void use_small_alternate_stack(void)
+{
+	size_t size = (size_t)sysconf(_SC_MINSIGSTKSZ) + ROOM;
+	char *memory = mmap(NULL, 65536, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	stack_t stack = {.ss_sp = memory + 4096, .ss_size = size};
+	require(memory != MAP_FAILED && size < 61440);
+	require(mprotect(memory + 4096, 61440, PROT_READ | PROT_WRITE) == 0);
+	require(sigaltstack(&stack, NULL) == 0);
+}
+
+static int is_running, is_stopped;
+
+__attribute__((noinline)) static void runs_without_a_call(void)
+{
+	store(&is_running, 1);
+	while (!load(&is_stopped))
+		__asm__ volatile("" ::: "memory");
+}
+
+static void dumps_main(void *unused)
+{
+	(void)unused;
+	wait_for(load(&is_running));
+	char *text = dump_text();
+	printf("%s", strstr(text, "\nruns_without_a_call") != NULL ? "seen" : text);
+	fflush(stdout);
+	free(text);
+	store(&is_stopped, 1);
+}
+
+static int main_with_small_alternate_stack(void *what)
+{
+	if (strcmp(what, "fault") == 0)
+		writes_through_null(NULL);
+	else if (strcmp(what, "overflow") == 0)
+		overflows_small(NULL);
+	else if (strcmp(what, "dump") == 0)
+		goro_spawn(dumps_main, NULL);
+	else
+		kill(getpid(), SIGQUIT);
+	runs_without_a_call();
+	return 5;
+}
+
+TAP_CHILD(small_alternate_stack)
+{
+	use_small_alternate_stack();
+	int status = goro_run(main_with_small_alternate_stack, getenv("WHAT"));
+	_exit(status);
+}
+
+TAP_CASE(small_alternate_stack_of_the_program_is_enough_for_a_report, .id = "PAN-07")
+{
+	struct tap_child c;
+	if (TAP_SANITIZED)
+		tap_skip("the sanitizer's own handler reports faults");
+	tap_child(&c, "small_alternate_stack", "WHAT=fault");
+	expect_fault(&c);
+	tap_child(&c, "small_alternate_stack", "WHAT=overflow");
+	expect_child(&c, 2, "fatal error: stack overflow\n");
+	expect_contains(c.err, "\ngoroutine 1 [running]:\n");
+	expect_contains(c.err, "\nrecurses_small");
+	tap_child(&c, "small_alternate_stack", "WHAT=quit");
+	expect_child(&c, 2, "\ngoroutine 1 [running]:\n");
+	expect_contains(c.err, "\nmain_with_small_alternate_stack");
+}
+
+TAP_CASE(small_alternate_stack_of_the_program_is_enough_for_a_dump, .id = "DIA-06", .procs = "2+")
+{
+	struct tap_child c;
+	if (TAP_SANITIZED)
+		tap_skip("the sanitizer's own handlers need more");
+	tap_child(&c, "small_alternate_stack", "WHAT=dump");
+	expect_child(&c, 5, "");
+	expect_str(c.out, "seen");
+}
+
+/* Two at once: one reports, the other waits for the end. */
+static void waits_and_overflows(int *n_waiting)
+{
+	add(n_waiting, 1);
+	while (load(n_waiting) < 2)
+		continue;
+	overflows_small(NULL);
+}
+
+GORO_CHILD(two_overflow_at_once)
+{
+	static int n_waiting;
+	go(waits_and_overflows, &n_waiting);
+	waits_and_overflows(&n_waiting);
+}
+
+TAP_CASE(one_of_two_overflows_at_once_is_reported, .id = "PAN-07", .procs = "2+")
+{
+	struct tap_child c;
+	if (TAP_SANITIZED)
+		tap_skip("the sanitizer's own handler reports overflows");
+	for (int i = 0; i < 20; i++) {
+		tap_child(&c, "two_overflow_at_once");
+		expect_child(&c, 2, "fatal error: stack overflow\n");
+		const char *said = strstr(c.err, "stack overflow");
+		expect(said == NULL || strstr(said + 1, "stack overflow") == NULL);
+		expect_contains(c.err, "\nrecurses_small");
+	}
+}
+
 TAP_MAIN

@@ -113,6 +113,11 @@ TAP_CASE(run_ends_while_several_queue_to_change_maxprocs, .id = "SCH-14", .is_ra
 	expect_ends(ROUNDS, 5, 0);
 }
 
+TAP_CASE(run_ends_while_others_dump, .id = "DIA-06", .is_race = true)
+{
+	expect_ends(ROUNDS / 5, 1, 2);
+}
+
 /* Main itself stops the world last of all, beside others who want to. */
 static int changes_and_returns(void *arg)
 {

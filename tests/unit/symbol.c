@@ -281,6 +281,93 @@ TAP_CASE(trace_that_fits_is_whole)
 	expect_lacks(printed.text, "elided");
 }
 
+/* ---- whose frames they are: these stand in for the library's ---- */
+
+#define OWN __attribute__((section("goro_text"))) NOINLINE
+
+OWN static void inside(void)
+{
+	STAY();
+}
+
+OWN static void the_call(void)
+{
+	inside();
+	STAY();
+}
+
+/* A name that the library has, too. */
+NOINLINE static void park(void)
+{
+	the_call();
+	STAY();
+}
+
+static void expect_calls(int n, void (*const functions[])(void), const char *expected)
+{
+	struct unwind_trace calls = {.total = (size_t)n};
+	char text[1024] = "";
+
+	for (int i = 0; i < n; i++)
+		calls.first[i] = (struct unwind_frame){(uintptr_t)functions[i], true};
+	capture_begin();
+	symbol_print_calls(printed.fd, &calls);
+	capture_end();
+	for (char *line = printed.text; *line != 0; line += strcspn(line, "\n") + 1) {
+		if (*line == '\t')
+			continue;
+		size_t used = strlen(text), length = strcspn(line, "+\n");
+		snprintf(text + used, sizeof(text) - used, "%.*s ", (int)length, line);
+	}
+	expect_str(text, expected);
+}
+
+#define expect_shown(expected, ...)                                         \
+	expect_calls(sizeof((void (*[])(void)){__VA_ARGS__}) / sizeof(void *), \
+		     (void (*const[])(void)){__VA_ARGS__}, expected)
+
+TAP_CASE(sy4_code_is_told_by_its_address)
+{
+	expect(symbol_is_own((uintptr_t)inside));
+	expect(symbol_is_own((uintptr_t)the_call));
+	expect(!symbol_is_own((uintptr_t)park));
+	expect(!symbol_is_own(0));
+	expect(!symbol_is_own(UINTPTR_MAX));
+	park();
+}
+
+TAP_CASE(sy4_of_the_library_only_the_call_is_shown)
+{
+	expect_shown("the_call park ", inside, inside, the_call, park, inside, inside);
+	expect_shown("the_call park the_call park ", inside, the_call, park, inside, the_call,
+		     park);
+	expect_shown("park the_call park ", park, inside, the_call, park, the_call);
+	expect_shown("park park ", park, park);
+	expect_shown("", inside, inside);
+}
+
+/* What a call of the library has called, and is no part of it. */
+TAP_CASE(sy4_function_that_the_library_calls_is_shown)
+{
+	expect_shown("marked the_call park ", (void (*)(void))marked, inside, the_call, park);
+}
+
+TAP_CASE(sy4_call_before_frames_that_are_not_kept_is_shown)
+{
+	struct unwind_trace deep = {.total = 100};
+
+	for (size_t i = 0; i < UNWIND_FIRST; i++)
+		deep.first[i] = (struct unwind_frame){(uintptr_t)inside, true};
+	for (size_t i = 0; i < UNWIND_LAST; i++)
+		deep.last[i] = (struct unwind_frame){(uintptr_t)park, true};
+	capture_begin();
+	symbol_print_calls(printed.fd, &deep);
+	capture_end();
+	expect_eq(count(printed.text, "inside+0x0\n"), 1);
+	expect_eq(count(printed.text, "...40 frames elided...\n"), 1);
+	expect_eq(count(printed.text, "park+0x0\n"), 10);
+}
+
 /* ---- copies of this program without debug information, and without symbols ---- */
 
 NOINLINE static void print_own_stack(void)
