@@ -34,9 +34,8 @@ void stack_cache_flush(struct stack_cache *cache)
 	(void)cache;
 }
 
-uint32_t procs_wanted(bool may_complain)
+uint32_t procs_wanted(void)
 {
-	(void)may_complain;
 	return 2;
 }
 
