@@ -86,18 +86,23 @@ GORO_API const char *goro_version(void);
  */
 int goro_main(int argc, char **argv);
 
-/* How libgoro's main() ends the process: exit(), unless somebody's panic is under way. */
-GORO_API void goro_leave_(int status);
+/*
+ * What libgoro's main() calls: goro_run(), but instead of returning fn's value the process ends by
+ * exit(), in the main goroutine, while the others go on. Returns only when it could not start.
+ */
+GORO_API int goro_run_exit_(int (*fn)(void *), void *arg);
 
 /*
  * goro_run - start the runtime, run fn(arg) as the main goroutine, and return its value.
  *
  * For programs that have their own main(). The main goroutine starts on the thread that calls
  * goro_run(), so that goro_lock_thread() as its first call keeps it there. Blocks the calling
- * thread until fn has returned; other goroutines then do not run any more. One run after the other
- * is fine, and ids start again at 1. The number of Ps is GORO_MAXPROCS, else GOMAXPROCS, from the
- * environment, else the number of CPUs that the process may use (affinity mask and cgroup quota
- * counted).
+ * thread until fn has returned; other goroutines then do not run any more. Those that run at that
+ * moment are waited for until their next call of this library: a goroutine that makes no call keeps
+ * goro_run() from returning. Plain threads may be anywhere in this library meanwhile. One run after
+ * the other is fine, and ids start again at 1. The number of Ps is GORO_MAXPROCS, else GOMAXPROCS,
+ * from the environment, else the number of CPUs that the process may use (affinity mask and cgroup
+ * quota counted).
  *
  * Returns fn's value, or
  *   -EBUSY   a runtime runs already (also when called by a goroutine)
@@ -139,6 +144,7 @@ GORO_API int goro_spawn(void (*fn)(void *), void *arg);
  *
  * Returns 0, -ENOMEM or -EPERM, as goro_spawn().
  * Panics: "go of nil func value" when fn is NULL;
+ *         "goro_spawn_copy of nil data" when data is NULL and size is not 0;
  *         "function arguments too large for new goroutine" when size > 1024.
  */
 GORO_API int goro_spawn_copy(void (*fn)(void *), const void *data, size_t size);
@@ -180,8 +186,9 @@ GORO_API void goro_yield(void);
  * goro_exit - end the calling goroutine: run its deferred calls, last in first out. Does not
  * return.
  *
- * A goro_try() on the way does not catch it. In the main goroutine the others go on, until none is
- * left: fatal error "no goroutines (main called goro_exit) - deadlock!".
+ * A goro_try() on the way does not catch it; but it catches the panic of a call that was deferred
+ * inside it, and then the exit goes on. In the main goroutine the others go on, until none is left:
+ * fatal error "no goroutines (main called goro_exit) - deadlock!".
  * Panics: "goro_exit outside a goroutine" in a plain thread.
  * Go: runtime.Goexit.
  */
@@ -206,8 +213,9 @@ GORO_API uint64_t goro_id(void);
 /*
  * goro_set_name - name the calling goroutine in dumps and traces.
  *
- * The name is copied and cut at 31 bytes; NULL or "" takes it away. Does not block. Does nothing in
- * a plain thread. Go: no counterpart (pprof labels come near).
+ * The name is copied and cut at 31 bytes; NULL or "" takes it away. When there is no memory, the
+ * goroutine has no name. Does not block. Does nothing in a plain thread. Go: no counterpart (pprof
+ * labels come near).
  */
 GORO_API void goro_set_name(const char *name);
 
@@ -215,8 +223,10 @@ GORO_API void goro_set_name(const char *name);
  * goro_maxprocs - set how many goroutines may run at the same time (the number of Ps), and return
  * the old number. n < 1 only asks; n above 1024 counts as 1024.
  *
- * A change stops the world for a moment: the caller waits until every P has stopped. When no
- * runtime runs, nothing is changed and the number with which one would start is returned.
+ * A change stops the world for a moment: the caller waits until every P has stopped. When there is
+ * no memory for more Ps, the number stays: ask again to know. When no runtime runs (or, for a plain
+ * thread, the run ends meanwhile), nothing is changed and the number with which one would start is
+ * returned.
  * Go: runtime.GOMAXPROCS.
  */
 GORO_API int goro_maxprocs(int n);

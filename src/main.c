@@ -7,7 +7,8 @@
  * MA1  The process ends as soon as goro_main has returned and what it deferred has run: no other
  *      goroutine is waited for.
  *
- * MA2  But for a panic or a fatal error that is under way then: its report ends the process.
+ * MA2  But for a panic or a fatal error that is under way then: its report ends the process. And
+ *      not at all when one of those deferred calls leaves by goro_exit: the others go on.
  *
  * Locking: none. Go: main in runtime/proc.go.
  */
@@ -20,35 +21,19 @@
 struct arguments {
 	int argc;
 	char **argv;
-	int status;
-	bool has_returned;
 };
-
-/* Deferred first, so it runs last, after those of goro_main. Not when that panics or exits. */
-static void leave(void *arg)
-{
-	struct arguments *a = arg;
-
-	if (a->has_returned)
-		goro_leave_(a->status);
-}
 
 static int run_main(void *arg)
 {
 	struct arguments *a = arg;
 
-	goro_defer(leave, a);
-	a->status = goro_main(a->argc, a->argv);
-	a->has_returned = true;
-	return a->status;
+	return goro_main(a->argc, a->argv);
 }
 
 int main(int argc, char **argv)
 {
 	struct arguments a = {.argc = argc, .argv = argv};
-	int error = goro_run(run_main, &a);
-
-	/* Only when it could not start: goro_main's return ends the process in leave(). */
+	int error = goro_run_exit_(run_main, &a);
 	const char *why = error != -ENOMEM ? strerror(-error)
 					    : "no memory for its stacks (ulimit -v), or no thread "
 					      "(ulimit -u); \"goro env\" shows the limits";

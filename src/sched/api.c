@@ -32,9 +32,11 @@ __attribute__((noinline)) int goro_spawn_copy(void (*fn)(void *), const void *da
 		panic_at("go of nil func value");
 	if (unlikely(size > ARGS_MAX))
 		panic_at("function arguments too large for new goroutine");
+	if (unlikely(!data && size))
+		panic_at("goro_spawn_copy of nil data");
 	return spawn(&(struct spawn_request){.entry = fn,
-					     .data = data && size ? data : &nothing,
-					     .size = data ? size : 0,
+					     .data = size ? data : &nothing,
+					     .size = size,
 					     .pc = __builtin_return_address(0),
 					     .fn = (void (*)(void))fn});
 }

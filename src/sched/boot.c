@@ -34,6 +34,7 @@ struct sched sched = {.lock = LOCK_INIT(LOCK_SCHED), .max_m = MAXTHREADS_DEFAULT
 struct main_call {
 	int (*fn)(void *);
 	void *arg;
+	bool does_exit; /* goro_run_exit_ */
 };
 
 static struct main_call main_call;
@@ -48,16 +49,10 @@ static void main_entry(void *arg)
 
 	sched.main_result = call->fn(call->arg);
 	run_deferred(m_self()->curg, NULL);
-	panic_wait();
-}
-
-/* Where libgoro's main() ends: not at all while a report is being printed, or about to be. */
-void goro_leave_(int status)
-{
-	if (m_self()->curg->u.run.panics)
-		return; /* one of main's own cleanups panics, and nobody catches it any more */
-	panic_wait();
-	exit(status);
+	panic_wait(); /* no leaving while a report is being printed */
+	/* Only now: what was deferred may have panicked or called goro_exit. */
+	if (call->does_exit)
+		exit(sched.main_result);
 }
 
 uint32_t procs_wanted(void)
@@ -148,6 +143,8 @@ static void g_bury(struct g *gp, void *arg)
 	if (gp->waiter && g_waiter_bury)
 		g_waiter_bury(gp);
 	ctx_drop(gp->ctx);
+	if (gp->sp)
+		deferred_drop_all(gp); /* before its stack goes */
 	if (gp->name)
 		os_free(gp->name);
 	if (!gp->sp && gp->args_size > G_INLINE_ARGS && gp->args_size != ARGS_ARE_POINTER)
@@ -156,8 +153,6 @@ static void g_bury(struct g *gp, void *arg)
 		stack_unmap(gp->stack);
 	else if (gp->stack.lo)
 		stack_give(&sched.p[0]->stacks, gp->stack, gp->has_canary);
-	if (gp->sp)
-		deferred_drop_all(gp);
 	if (gp->tsan_fiber)
 		sanitize_g_end(gp);
 	g_wipe(gp);
@@ -216,15 +211,15 @@ static int boot(void)
 	return error;
 }
 
-int goro_run(int (*fn)(void *), void *arg)
+static int run(struct main_call call)
 {
 	uint32_t none = RUN_NONE;
 
-	if (!fn)
+	if (!call.fn)
 		panic_at("go of nil func value");
 	if (!cas_acq_rel(&sched.run_state, &none, RUN_STARTING)) /* RUN-STATE */
 		return -EBUSY;
-	main_call = (struct main_call){fn, arg};
+	main_call = call;
 	if (boot_hook)
 		boot_hook();
 	int error = boot();
@@ -241,6 +236,16 @@ int goro_run(int (*fn)(void *), void *arg)
 	run_clear();
 	store_rel(&sched.run_state, RUN_NONE); /* RUN-STATE */
 	return result;
+}
+
+int goro_run(int (*fn)(void *), void *arg)
+{
+	return run((struct main_call){fn, arg, false});
+}
+
+int goro_run_exit_(int (*fn)(void *), void *arg)
+{
+	return run((struct main_call){fn, arg, true});
 }
 
 void run_end(void)

@@ -10,16 +10,21 @@
  * PN3  Deferred calls run on the stack of the panic, above the frames that are left: nothing is
  *      unwound until goro_try jumps. A goro_exit in a deferred call ends the goroutine, and the
  *      panic with it.
+ * PN5  goro_exit marks every goro_try around as left, and takes each off when what was deferred
+ *      inside it has run. A panic among those calls ends in the innermost of them, which stores the
+ *      message and goes on exiting instead of returning.
  * PN4  A panic that nobody will catch counts in sched.n_uncaught from before its deferred calls; a
  *      goro_exit among them takes it off. Main does not leave while a report is being printed,
  *      and gives those deferred calls some time before it does.
  *
- * A plain thread has no deferred calls, but goro_try works there: its frames lie in one list
- * for all threads, since the only thread-local is the M. Jumps are longjmp: C++ destructors
- * between are not run.
+ * A plain thread has no deferred calls, but goro_try works there: its frames hang on a key of
+ * pthread_setspecific, since the only thread-local is the M. Not in one list for all threads: a
+ * thread that ends inside goro_try, by pthread_exit, would leave its frame there, for the next one
+ * with its number. Jumps are longjmp: C++ destructors between are not run.
  *
- * Locking: foreign.lock (LEAF) for that list. Go: gopanic, gorecover, Goexit in runtime/panic.go.
+ * Locking: none. Go: gopanic, gorecover, Goexit in runtime/panic.go.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -41,8 +46,9 @@ struct deferred {
 
 struct try_frame {
 	struct try_frame *outer;
-	struct deferred *mark;  /* PN2 */
-	int tid;                /* plain threads */
+	struct deferred *mark;      /* PN2 */
+	struct panic_frame *panics; /* those under way when it began */
+	bool is_left;               /* PN5 */
 	char *msg;
 	size_t msg_size;
 	jmp_buf back;
@@ -51,14 +57,14 @@ struct try_frame {
 struct panic_frame {
 	struct panic_frame *earlier;
 	const char *message;
+	char *heap;       /* the message, when it is a long one; freed when the panic is over */
 	bool is_uncaught; /* counted: PN4 */
 	bool is_canceled; /* panic_canceled */
 };
 
-static struct {
-	struct lock lock;
-	struct try_frame *tries;
-} foreign = {.lock = LOCK_INIT(LOCK_LEAF)};
+/* A plain thread's innermost try_frame. */
+static pthread_key_t foreign_key;
+static bool has_foreign_key; /* set once, before main() */
 
 static struct g *current(void)
 {
@@ -79,12 +85,22 @@ void run_deferred(struct g *gp, struct deferred *until)
 	}
 }
 
+/* The panics from the latest to `until` are over. Their frames still stand. */
+static void panics_drop(struct g *gp, struct panic_frame *until)
+{
+	for (; gp->u.run.panics != until; gp->u.run.panics = gp->u.run.panics->earlier) {
+		os_free(gp->u.run.panics->heap);
+		gp->u.run.panics->heap = NULL;
+	}
+}
+
 void deferred_drop_all(struct g *gp)
 {
 	for (struct deferred *d; (d = gp->u.run.deferred);) {
 		gp->u.run.deferred = d->next;
 		os_free(d);
 	}
+	panics_drop(gp, NULL);
 }
 
 void goro_defer(void (*fn)(void *), void *arg)
@@ -119,38 +135,40 @@ void goro_exit(void)
 	if (!gp)
 		panic_at("goro_exit outside a goroutine");
 	panics_end(gp->u.run.panics);
-	gp->u.run.tries = NULL; /* all frames are left: no goro_try among them catches any more */
+	for (struct try_frame *try = gp->u.run.tries; try; try = try->outer)
+		try->is_left = true; /* PN5 */
+	for (struct try_frame *try; (try = gp->u.run.tries);) {
+		run_deferred(gp, try->mark);
+		gp->u.run.tries = try->outer;
+	}
 	run_deferred(gp, NULL);
+	panics_drop(gp, NULL);
 	if (gp->is_main)
 		sched.main_exited = true;
 	g_exit(gp);
 }
 
-/* The newest goro_try of this plain thread, taken off the list; NULL: none. */
-static struct try_frame *foreign_try_pop(const struct try_frame *wanted)
+/* Only so that libc clears the slot before other destructors of a thread that ends run. */
+static void foreign_forget(void *try)
 {
-	int tid = os_thread_id();
-	struct try_frame *found = NULL;
-
-	lock_acquire(&foreign.lock);
-	for (struct try_frame **at = &foreign.tries; *at; at = &(*at)->outer) {
-		if ((*at)->tid == tid && (!wanted || *at == wanted)) {
-			found = *at;
-			*at = found->outer;
-			break;
-		}
-	}
-	lock_release(&foreign.lock);
-	return found;
+	(void)try;
 }
 
-static void foreign_try_push(struct try_frame *try)
+__attribute__((constructor)) static void foreign_install(void)
 {
-	try->tid = os_thread_id();
-	lock_acquire(&foreign.lock);
-	try->outer = foreign.tries;
-	foreign.tries = try;
-	lock_release(&foreign.lock);
+	has_foreign_key = pthread_key_create(&foreign_key, foreign_forget) == 0;
+}
+
+/* False: no memory. */
+static bool foreign_try_set(struct try_frame *try)
+{
+	return has_foreign_key && pthread_setspecific(foreign_key, try) == 0;
+}
+
+/* The innermost goro_try of this plain thread, or NULL. */
+static struct try_frame *foreign_try(void)
+{
+	return has_foreign_key ? pthread_getspecific(foreign_key) : NULL;
 }
 
 static void message_store(struct try_frame *try, const char *message)
@@ -179,19 +197,27 @@ noreturn static void panic_end(const struct panic_frame *frame)
 	fatal_end();
 }
 
-noreturn static void panic_with(const char *message, bool is_canceled)
+noreturn static void foreign_panic(struct panic_frame *frame)
+{
+	struct try_frame *try = foreign_try();
+
+	if (!try)
+		panic_end(frame);
+	(void)foreign_try_set(try->outer); /* the slot is there already */
+	message_store(try, frame->message);
+	os_free(frame->heap);
+	longjmp(try->back, 1);
+}
+
+/* heap: the message again, when it is ours to free. */
+noreturn static void panic_with(const char *message, char *heap, bool is_canceled)
 {
 	struct g *gp = current();
 	struct panic_frame frame = {.earlier = gp ? gp->u.run.panics : NULL, .message = message,
-				    .is_canceled = is_canceled};
+				    .heap = heap, .is_canceled = is_canceled};
 
-	if (!gp) {
-		struct try_frame *try = foreign_try_pop(NULL);
-		if (!try)
-			panic_end(&frame);
-		message_store(try, message);
-		longjmp(try->back, 1);
-	}
+	if (!gp)
+		foreign_panic(&frame);
 	gp->u.run.panics = &frame;
 	struct try_frame *try = gp->u.run.tries;
 	if (!try) {
@@ -203,6 +229,7 @@ noreturn static void panic_with(const char *message, bool is_canceled)
 		panic_end(&frame);
 	message_store(try, message);
 	gp->u.run.tries = try->outer;
+	panics_drop(gp, try->panics);
 	longjmp(try->back, 1);
 }
 
@@ -225,23 +252,27 @@ void panic_wait(void)
 
 noreturn void panic_at(const char *text)
 {
-	panic_with(text, false);
+	panic_with(text, NULL, false);
 }
 
 noreturn void panic_canceled(void)
 {
-	panic_with("context canceled", true);
+	panic_with("context canceled", NULL, true);
 }
 
 void goro_panic(const char *fmt, ...)
 {
-	char message[MESSAGE_BYTES];
-	va_list args;
+	char message[MESSAGE_BYTES], *heap = NULL;
+	va_list args, again;
 
 	va_start(args, fmt);
-	vsnprintf(message, sizeof(message), fmt, args);
+	va_copy(again, args);
+	int n = vsnprintf(message, sizeof(message), fmt, args);
+	if (n >= MESSAGE_BYTES && (heap = os_alloc((size_t)n + 1))) /* else it is cut */
+		vsnprintf(heap, (size_t)n + 1, fmt, again);
+	va_end(again);
 	va_end(args);
-	panic_with(message, false);
+	panic_with(n < 0 ? fmt : heap ? heap : message, heap, false);
 }
 
 /* setjmp stands in a function of its own, whose locals nobody changes after it. */
@@ -253,12 +284,14 @@ __attribute__((noinline)) static bool try_call(struct try_frame *try, void (*fn)
 	return true;
 }
 
-static bool foreign_try(struct try_frame *try, void (*fn)(void *), void *arg)
+static bool try_on_thread(struct try_frame *try, void (*fn)(void *), void *arg)
 {
-	foreign_try_push(try);
+	try->outer = foreign_try();
+	if (!foreign_try_set(try))
+		panic_at("goro_try: out of memory");
 	if (!try_call(try, fn, arg))
 		return false;
-	(void)foreign_try_pop(try);
+	(void)foreign_try_set(try->outer); /* the slot is there already */
 	return true;
 }
 
@@ -277,18 +310,15 @@ bool goro_try(void (*fn)(void *), void *arg, char *msg, size_t msg_size)
 	if (!fn)
 		panic_at("goro_try of nil func value");
 	if (!gp)
-		return foreign_try(&try, fn, arg);
-	struct panic_frame *panics = gp->u.run.panics;
+		return try_on_thread(&try, fn, arg);
+	try.panics = gp->u.run.panics;
 	try.outer = gp->u.run.tries;
 	try.mark = gp->u.run.deferred;
 	gp->u.run.tries = &try;
-	if (!try_call(&try, fn, arg)) {
-		gp->u.run.panics = panics; /* those inside are over */
-		return false;
-	}
 	/* What fn deferred may still panic: that is inside as well. */
-	if (!try_call(&try, run_deferred_of_try, &try)) {
-		gp->u.run.panics = panics;
+	if (!try_call(&try, fn, arg) || !try_call(&try, run_deferred_of_try, &try)) {
+		if (try.is_left)
+			goro_exit(); /* PN5 */
 		return false;
 	}
 	gp->u.run.tries = try.outer;

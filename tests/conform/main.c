@@ -182,6 +182,58 @@ TAP_CASE(cleanups_of_main_run_before_the_program_ends, .id = "PAN-02")
 	expect_str(c.out, "the first deferred\n");
 }
 
+static int has_caught;
+
+static void catches(void *unused)
+{
+	(void)unused;
+	store(&has_caught, !goro_try(panics, NULL, NULL, 0));
+}
+
+TAP_CHILD(main_returns_and_a_cleanup_catches)
+{
+	goro_defer(catches, NULL);
+	result = 5;
+}
+
+TAP_CASE(caught_panic_in_a_cleanup_of_main_keeps_the_status, .id = "PAN-02")
+{
+	struct tap_child c;
+	tap_child(&c, "main_returns_and_a_cleanup_catches");
+	expect_child(&c, 5, "");
+	expect_str(c.err, "");
+}
+
+static void exits(void *unused)
+{
+	(void)unused;
+	goro_exit();
+}
+
+static void sleeps_and_ends_the_process(void *unused)
+{
+	(void)unused;
+	goro_sleep(GORO_MS(20));
+	prints("the other one goes on");
+	exit(9);
+}
+
+TAP_CHILD(main_returns_and_a_cleanup_exits)
+{
+	goro_spawn(sleeps_and_ends_the_process, NULL);
+	goro_defer(exits, NULL);
+	result = 5;
+}
+
+/* As in Go: the others go on. */
+TAP_CASE(exit_in_a_cleanup_of_main_ends_main_only, .id = "PAN-02")
+{
+	struct tap_child c;
+	tap_child(&c, "main_returns_and_a_cleanup_exits");
+	expect_eq(c.status, 9);
+	expect_contains(c.out, "the other one goes on");
+}
+
 TAP_CHILD(main_is_goroutine_one)
 {
 	printf("%" PRIu64 " %d", goro_id(), goro_count());
