@@ -42,6 +42,7 @@ struct m {
 	size_t stack_size;
 	uint32_t held_ranks;              /* debug: lock ranks held, as bits */
 	bool is_leaving;                  /* its locked G has ended: so does the thread */
+	bool is_odd;                      /* likewise, or it would: what that G did to it is left */
 };
 
 #endif

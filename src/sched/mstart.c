@@ -7,8 +7,14 @@
  * MS1  An M is in all_m and counted in n_m from m_new() until its thread has left the
  *      loop for good.
  * MS2  The M's memory is freed by its own thread, last, under sched.lock.
+ * MS3  A new thread is a copy of the one that starts it: signal mask, affinity, priority,
+ *      namespaces. A thread to which a goroutine is locked, or was until it ended, and one that the
+ *      program made start none: sysmon does it, which no code of the program runs on (wake.c).
  *
- * Locking: sched.lock. Go: allocm, newm, mstart, mexit in runtime/proc.go.
+ * We have no template thread as Go does, because sysmon is one: it is there from the start, never
+ * blocks for long, and its note is where the request waits.
+ *
+ * Locking: sched.lock. Go: allocm, newm, startTemplateThread, mstart, mexit in runtime/proc.go.
  */
 #include <errno.h>
 

@@ -35,6 +35,8 @@ struct sched {
 	struct m *all_m;                   /* lock */
 	uint32_t n_m, next_m_id;           /* lock */
 	uint32_t n_m_waiting_locked;       /* lock: Ms that wait for their locked G, or leave */
+	struct m *to_start;                /* lock: Ms whose threads sysmon has to start, MS3 */
+	atomic_of(uint32_t) has_to_start;  /* lock to write: there are some */
 	bool start_failed;                 /* lock: no M could be had, nobody looked since; WK3 */
 	atomic_of(uint64_t) next_g_id;     /* any thread: the next batch */
 	atomic_of(uint64_t) n_spawned_outside; /* any thread: spawned by threads without a P */
@@ -96,6 +98,8 @@ void wake(void);
 void timer_was_armed(struct m *mp, int64_t when);
 /* Let an M run this P, which the caller holds. */
 void start_m(struct p *pp, bool is_spinning);
+/* Sysmon: start the threads that others must not. */
+void start_handed_over(void);
 void spinning_begin(struct m *mp);
 void spinning_end(struct m *mp);
 /* Sleep without a P until somebody brings one; false: the run has ended. */
@@ -245,6 +249,7 @@ void *locked_m_end(struct m *mp);
 int sysmon_start(void);
 void sysmon_stop(void);
 void sysmon_wake_if_asleep(void);
+void sysmon_wake(void);
 bool sysmon_is_self(void);
 /* From a signal handler: dump everything and end the process. */
 void sysmon_ask_dump(void);

@@ -3,7 +3,7 @@
  *
  *   boot -> [sysmon_start] -> every 1 to 10 ms: long runners asked to yield, unused memory
  *                             given back, schedtrace, a suspected deadlock looked at again,
- *                             SIGQUIT served
+ *                             SIGQUIT served; threads started for those that must not (MS3)
  *
  * SM1  It sleeps without end when all Ps are idle and nothing is left to give back: an idle
  *      program uses no CPU.
@@ -52,6 +52,11 @@ void sysmon_wake_if_asleep(void)
 	fence_light(); /* SYSMON-SLEEP: the P was taken, then the look */
 	if (load_rlx(&sysmon.is_asleep)) /* relaxed: ordered by the fence */
 		note_wake(&sysmon.note);
+}
+
+void sysmon_wake(void)
+{
+	note_wake(&sysmon.note);
 }
 
 bool sysmon_is_self(void)
@@ -126,6 +131,8 @@ static void duties(int64_t now)
 {
 	if (load_acq(&sysmon.must_dump) && sysmon_dump_hook) /* SYSMON-DUMP */
 		sysmon_dump_hook();
+	if (load_rlx(&sched.has_to_start)) /* relaxed: ordered by the note */
+		start_handed_over();
 	if (sysmon_trace_period && now >= sysmon.next_trace) {
 		sysmon.next_trace = now + sysmon_trace_period;
 		sysmon_trace_hook(now);

@@ -103,26 +103,11 @@ struct p *release_p(struct m *mp)
 	return pp;
 }
 
-/* Under sched.lock, which it releases. Without a thread to be had, the P is idle again. */
-static void start_new_m(struct p *pp, bool is_spinning)
+/* Without a thread to be had, the P is idle again. */
+static void no_thread_for(struct p *pp, bool is_spinning, int error)
 {
 	static atomic_of(uint32_t) has_warned;
-	struct m *mp = NULL;
-	int error = -ENOMEM;
 
-	if (sched.n_m >= sched.max_m) {
-		lock_release(&sched.lock);
-		fatal("program exceeds %u-thread limit\n[see goro_maxthreads()]", sched.max_m);
-	}
-	mp = m_new();
-	lock_release(&sched.lock);
-	if (mp) {
-		mp->next_p = pp;
-		mp->starts_spinning = is_spinning;
-		error = m_start_thread(mp);
-		if (error == 0)
-			return;
-	}
 	lock_acquire(&sched.lock);
 	world_put_away(pp);
 	sched.start_failed = true; /* WK3 */
@@ -142,6 +127,67 @@ static void start_new_m(struct p *pp, bool is_spinning)
 			 "goro: cannot create a thread (error %d): going on with %u; "
 			 "raise the limit of processes (ulimit -u) or of memory\n",
 			 -error, sched.n_m);
+}
+
+static void start_thread(struct m *mp)
+{
+	struct p *pp = mp->next_p;
+	bool is_spinning = mp->starts_spinning;
+	int error = m_start_thread(mp); /* from here on it is its own */
+
+	if (error)
+		no_thread_for(pp, is_spinning, error);
+}
+
+/* MS3: a clone of this thread may be a thread of the runtime. */
+static bool may_be_cloned(void)
+{
+	struct m *mp = m_self();
+
+	return mp ? !mp->locked_g && !mp->is_odd : sysmon_is_self();
+}
+
+void start_handed_over(void)
+{
+	for (;;) {
+		lock_acquire(&sched.lock);
+		struct m *mp = sched.to_start;
+		if (mp)
+			sched.to_start = mp->idle_link;
+		store_rlx(&sched.has_to_start, sched.to_start != NULL); /* relaxed: as there */
+		lock_release(&sched.lock);
+		if (!mp)
+			return;
+		start_thread(mp);
+	}
+}
+
+/* Under sched.lock, which it releases. */
+static void start_new_m(struct p *pp, bool is_spinning)
+{
+	if (sched.n_m >= sched.max_m) {
+		lock_release(&sched.lock);
+		fatal("program exceeds %u-thread limit\n[see goro_maxthreads()]", sched.max_m);
+	}
+	struct m *mp = m_new();
+	if (!mp) {
+		lock_release(&sched.lock);
+		no_thread_for(pp, is_spinning, -ENOMEM);
+		return;
+	}
+	mp->next_p = pp;
+	mp->starts_spinning = is_spinning;
+	bool is_for_sysmon = !may_be_cloned();
+	if (is_for_sysmon) {
+		mp->idle_link = sched.to_start;
+		sched.to_start = mp;
+		store_rlx(&sched.has_to_start, 1); /* relaxed: ordered by sysmon's note */
+	}
+	lock_release(&sched.lock);
+	if (is_for_sysmon)
+		sysmon_wake();
+	else
+		start_thread(mp);
 }
 
 /* Under sched.lock, which it releases. */
