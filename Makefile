@@ -6,6 +6,7 @@
 #   make check            everything; make deps installs what it needs (Debian)
 #   make bench            the benchmarks
 #   make install          PREFIX=/usr/local, DESTDIR=
+#   make man              build/man: the man pages (make install makes and installs them, too)
 #   make amalgamation     build/amalgamation: the library as one C file, its header, its assembly
 #   make clean
 #   make help             this text
@@ -69,6 +70,7 @@ LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
 DOCDIR ?= $(PREFIX)/share/doc/goro
+MANDIR ?= $(PREFIX)/share/man
 SONAME := libgoro.so.0
 
 # libbacktrace comes with gcc and gives file:line in stacks; without it they show function names.
@@ -278,7 +280,7 @@ sanitizer_env := $(if $(filter thread,$(SAN)),TSAN_OPTIONS="$${TSAN_OPTIONS:-hal
 
 # The suites that are scripts find the variant in the environment.
 script_env = B=$(B) CC='$(CC)' CXX='$(CXX)' LIB=$(B)/libgoro.a
-.PHONY: exec-header exec-abi exec-cmd exec-examples exec-docs exec-amalgamation
+.PHONY: exec-header exec-abi exec-cmd exec-examples exec-docs exec-man exec-amalgamation
 exec-header: lib
 	@$(script_env) tests/header/run.sh $(CURDIR)/$(B)/libgoro.a
 exec-abi: lib
@@ -289,6 +291,8 @@ exec-examples: lib examples
 	@$(script_env) tests/examples/run.sh $(B)/examples
 exec-docs: lib
 	@$(script_env) tests/docs/run.sh
+exec-man: lib
+	@MAKE='$(MAKE)' $(script_env) tests/man/run.sh
 exec-amalgamation: amalgamation
 	@$(script_env) tools/amalgamate-test
 
@@ -311,6 +315,7 @@ run-abi:;		$(variant_make) exec-abi $(release)
 run-cmd:;		$(variant_make) exec-cmd $(release)
 run-examples:;		$(variant_make) exec-examples $(release)
 run-docs:;		$(variant_make) exec-docs $(release)
+run-man:;		$(variant_make) exec-man $(release)
 run-unit:;		$(variant_make) exec-unit $(debug)
 run-conform:;		$(variant_make) exec-conform $(release)
 run-errors:;		$(variant_make) exec-errors $(release)
@@ -351,7 +356,7 @@ run-warnings:
 		fi; \
 	done; exit $$status
 
-fast_suites := tools floors header abi cmd examples docs unit model errors conform fault stress \
+fast_suites := tools floors header abi cmd examples docs man unit model errors conform fault stress \
 	stress-tsan stress-asan
 slow_suites := tidy:python3 orders warnings amalgamation examples-clang:clang \
 	unit-clang:clang errors-clang:clang conform-clang:clang conform-debug stress-debug \
@@ -376,7 +381,7 @@ check-ci:
 
 # Debian's names of what make check calls.
 packages := gcc g++ libc6-dev make binutils clang valgrind gdb python3 pkg-config util-linux bsdutils \
-	qemu-user gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross
+	man-db groff-base qemu-user gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross
 deps:
 	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(packages)
 
@@ -384,8 +389,17 @@ deps:
 
 libgoro_file := libgoro.so.$(VERSION)
 
-.PHONY: install uninstall amalgamation clean
-install: lib
+.PHONY: man install install-man uninstall amalgamation clean
+man:
+	$(Q)tools/man build/man
+
+install-man: man
+	for section in 1 3 7; do \
+		install -d $(DESTDIR)$(MANDIR)/man$$section && \
+		install -m 644 build/man/man$$section/* $(DESTDIR)$(MANDIR)/man$$section || exit 1; \
+	done
+
+install: lib install-man
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(INCLUDEDIR) \
 		$(DESTDIR)$(PKGCONFIGDIR) $(DESTDIR)$(DOCDIR)
 	install -m 755 $(B)/goro $(DESTDIR)$(BINDIR)/goro
@@ -398,10 +412,11 @@ install: lib
 		-e 's|@VERSION@|$(VERSION)|' goro.pc.in >$(DESTDIR)$(PKGCONFIGDIR)/goro.pc
 	install -m 644 LICENSE $(if $(backtrace_lib),docs/third-party.md) $(DESTDIR)$(DOCDIR)
 
-uninstall:
+uninstall: man
 	rm -f $(addprefix $(DESTDIR),$(BINDIR)/goro $(INCLUDEDIR)/goro.h $(PKGCONFIGDIR)/goro.pc \
 		$(addprefix $(LIBDIR)/,libgoro.a libgoro.so $(SONAME) $(libgoro_file)) \
 		$(DOCDIR)/LICENSE $(DOCDIR)/third-party.md)
+	cd build/man && for page in man[137]/*; do rm -f $(DESTDIR)$(MANDIR)/$$page; done
 	rmdir $(DESTDIR)$(DOCDIR) 2>/dev/null || true
 
 # The library for copying into another project: one C file, the header, the assembly, main().

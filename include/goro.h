@@ -67,6 +67,7 @@ extern "C" {
  * goro_version - the version of the library that the program runs with, as "MAJOR.MINOR.PATCH".
  *
  * GORO_VERSION is the version that it was compiled with. Does not block; may be called anywhere.
+ * Go: runtime.Version.
  */
 GORO_API const char *goro_version(void);
 
@@ -176,7 +177,7 @@ GORO_API int goro_spawn_attr(const struct goro_attr *attr, void (*fn)(void *), v
 /*
  * goro_yield - let others run: the goroutine goes to the tail of the global queue.
  *
- * Comes back when those that were runnable before it had their turn. Orders no memory.
+ * Blocks until those that were runnable before it had their turn. Orders no memory.
  * Panics: "goro_yield outside a goroutine" in a plain thread.
  * Go: runtime.Gosched.
  */
@@ -197,7 +198,8 @@ GORO_API void goro_exit(void) __attribute__((__noreturn__));
 /*
  * goro_checkpoint - yield if the scheduler asked for it, else go on: a load and a branch.
  *
- * For long loops that call nothing else of this library. Does nothing in a plain thread.
+ * For long loops that call nothing else of this library. Blocks only as goro_yield() does. Does
+ * nothing in a plain thread.
  * Go: the compiler's preemption check in a function's prologue.
  */
 GORO_API void goro_checkpoint(void);
@@ -223,8 +225,8 @@ GORO_API void goro_set_name(const char *name);
  * goro_maxprocs - set how many goroutines may run at the same time (the number of Ps), and return
  * the old number. n < 1 only asks; n above 1024 counts as 1024.
  *
- * A change stops the world for a moment: the caller waits until every P has stopped. When there is
- * no memory for more Ps, the number stays: ask again to know. When no runtime runs (or, for a plain
+ * A change stops the world for a moment: it blocks until every P has stopped. When there is no
+ * memory for more Ps, the number stays: ask again to know. When no runtime runs (or, for a plain
  * thread, the run ends meanwhile), nothing is changed and the number with which one would start is
  * returned.
  * Go: runtime.GOMAXPROCS.
@@ -262,7 +264,7 @@ GORO_API void goro_lock_thread(void);
 /*
  * goro_unlock_thread - undo one goro_lock_thread(). Without one before, it does nothing.
  *
- * Go: runtime.UnlockOSThread.
+ * Does not block. Does nothing in a plain thread. Go: runtime.UnlockOSThread.
  */
 GORO_API void goro_unlock_thread(void);
 
@@ -358,7 +360,7 @@ GORO_API bool goro_chan_recv(goro_chan *c, void *elem);
 
 /*
  * goro_chan_trysend - send if that is possible without waiting (unbuffered: if a receiver waits
- * already).
+ * already). Does not block.
  *
  * Returns 0, or
  *   -EAGAIN  it is not possible now, or c is NULL
@@ -369,7 +371,7 @@ GORO_API int goro_chan_trysend(goro_chan *c, const void *elem);
 
 /*
  * goro_chan_tryrecv - receive if that is possible without waiting (unbuffered: if a sender waits
- * already).
+ * already). Does not block.
  *
  * Returns 0, or
  *   -EAGAIN  it is not possible now, or c is NULL; *elem is left alone
@@ -431,7 +433,7 @@ GORO_API size_t goro_chan_cap(goro_chan *c);
  * close: nobody may wait on the channel when its last reference goes, but calls that have been
  * woken are safe. Does not block.
  *
- * Go has a garbage collector instead.
+ * Go: none; the garbage collector does it.
  */
 GORO_API goro_chan *goro_chan_ref(goro_chan *c);
 GORO_API void goro_chan_unref(goro_chan *c);
@@ -450,12 +452,12 @@ GORO_API void goro_chan_unref(goro_chan *c);
  */
 
 /*
- * goro_get - goro_chan_recv() by value: yields a T, zero (all bytes) when the channel is closed and
- * drained.
+ * goro_get - goro_chan_recv() by value. c is evaluated once.
  *
  *   int n = goro_get(c, int);
  *
- * c is evaluated once. Panics: "goro_get: value of N bytes on a channel of M-byte elements".
+ * Returns the element, a T; one of zero bytes only when the channel is closed and drained.
+ * Panics: "goro_get: value of N bytes on a channel of M-byte elements".
  */
 /* clang-format off */
 #ifdef __cplusplus
@@ -540,10 +542,11 @@ GORO_API void goro_defer(void (*fn)(void *), void *arg);
  * goro_try - call fn(arg), and catch its panic. What fn deferred runs before goro_try returns,
  * either way.
  *
+ * A goro_exit() inside is not caught. Blocks as long as fn does. The frames of fn are left as by
+ * longjmp(): a lock that they held is still held, and C++ destructors do not run.
+ *
  * Returns true when fn returned; false when it panicked, with the message in msg (up to msg_size
- * bytes with the ending NUL, cut to fit; msg may be NULL). A goro_exit() inside is not caught.
- * Blocks as long as fn does. The frames of fn are left as by longjmp(): a lock that they held is
- * still held, and C++ destructors do not run.
+ * bytes with the ending NUL, cut to fit; msg may be NULL).
  * Panics: "goro_try of nil func value" when fn is NULL.
  * Go: a deferred function that calls recover.
  */
@@ -557,17 +560,19 @@ GORO_API bool goro_try(void (*fn)(void *), void *arg, char *msg, size_t msg_size
  * goro_dump - write every goroutine to the descriptor fd: number, name, state and for how long,
  * where it was made, stack.
  *
- * Stops the world while it looks. Write errors are ignored. In a plain thread it works as well;
- * when no runtime runs, it writes nothing. SIGQUIT does the same to standard error and ends the
- * process with status 2.
+ * Blocks while it looks: the world is stopped. Write errors are ignored. In a plain thread it works
+ * as well; when no runtime runs, it writes nothing. SIGQUIT does the same to standard error and
+ * ends the process with status 2.
  * Go: runtime.Stack with all = true.
  */
 GORO_API void goro_dump(int fd);
 
 /* -------------------------------------------------------------------------------------------------
- * go(fn, args...)
- *
- * Start a goroutine that calls fn(args...), with 0 to 8 arguments of any types. A statement.
+ * The go statement
+ */
+
+/*
+ * go - start a goroutine that calls fn(args...), with 0 to 8 arguments of any types. A statement.
  *
  *   go(serve, fd, "name", 2.5, ((struct point){1, 2}));
  *
@@ -587,6 +592,8 @@ GORO_API void goro_dump(int fd);
  *         altogether;
  *         "go: out of memory"; "go: no runtime is running".
  * Order: the call happens before fn starts.
+ * Go: go fn(args...).
+ *
  * How it works, and what was tried: docs/internals/go-macro.md.
  */
 
