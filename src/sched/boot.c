@@ -149,6 +149,8 @@ static void g_bury(struct g *gp, void *arg)
 		os_free(gp->name);
 	if (!gp->sp && gp->args_size > G_INLINE_ARGS && gp->args_size != ARGS_ARE_POINTER)
 		os_free(gp->u.heap);
+	if (gp->sp)
+		deferred_drop_all(gp); /* some records lie on its stack */
 	if (gp->has_own_stack)
 		stack_unmap(gp->stack);
 	else if (gp->stack.lo)

@@ -38,12 +38,6 @@
 #define MESSAGE_BYTES 1024
 #define PANIC_WAIT_NS INT64_C(50000000) /* PN4; Go: so many yields */
 
-struct deferred {
-	struct deferred *next;
-	void (*fn)(void *);
-	void *arg;
-};
-
 struct try_frame {
 	struct try_frame *outer;
 	struct deferred *mark;      /* PN2 */
@@ -80,7 +74,8 @@ void run_deferred(struct g *gp, struct deferred *until)
 		void (*fn)(void *) = d->fn;
 		void *arg = d->arg;
 		gp->u.run.deferred = d->next; /* PN1 */
-		os_free(d);
+		if (!d->is_lent)
+			os_free(d);
 		fn(arg);
 	}
 }
@@ -98,9 +93,25 @@ void deferred_drop_all(struct g *gp)
 {
 	for (struct deferred *d; (d = gp->u.run.deferred);) {
 		gp->u.run.deferred = d->next;
-		os_free(d);
+		if (!d->is_lent)
+			os_free(d);
 	}
 	panics_drop(gp, NULL);
+}
+
+void deferred_lend(struct g *gp, struct deferred *d, void (*fn)(void *), void *arg)
+{
+	*d = (struct deferred){gp->u.run.deferred, fn, arg, true};
+	gp->u.run.deferred = d;
+}
+
+void deferred_take_back(struct g *gp, struct deferred *d)
+{
+	struct deferred **at = &gp->u.run.deferred;
+
+	while (*at != d) /* the program may have deferred something meanwhile */
+		at = &(*at)->next;
+	*at = d->next;
 }
 
 void goro_defer(void (*fn)(void *), void *arg)
@@ -114,7 +125,7 @@ void goro_defer(void (*fn)(void *), void *arg)
 	struct deferred *d = os_alloc(sizeof(*d));
 	if (!d)
 		panic_at("goro_defer: out of memory");
-	*d = (struct deferred){gp->u.run.deferred, fn, arg};
+	*d = (struct deferred){gp->u.run.deferred, fn, arg, false};
 	gp->u.run.deferred = d;
 }
 

@@ -155,7 +155,20 @@ noreturn void report_stack_enter(void *(*fn)(void *), void *arg);
 
 /* ---- panic.c ---- */
 
+struct deferred {
+	struct deferred *next;
+	void (*fn)(void *);
+	void *arg;
+	bool is_lent; /* its memory is the caller's: deferred_lend */
+};
+
 void run_deferred(struct g *gp, struct deferred *until);
+/*
+ * For the library's own: a record on the caller's stack, from which it is taken back before that
+ * frame is left in the usual way.
+ */
+void deferred_lend(struct g *gp, struct deferred *d, void (*fn)(void *), void *arg);
+void deferred_take_back(struct g *gp, struct deferred *d);
 void deferred_drop_all(struct g *gp); /* without calling them */
 /* The program did what Go panics at. */
 noreturn void panic_at(const char *text);

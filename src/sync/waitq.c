@@ -209,20 +209,60 @@ static bool unlock_commit(struct g *gp, void *lock)
 	return true;
 }
 
-int waitq_wait_only(struct waiter *w, struct lock *l, enum wait_reason reason, int64_t deadline)
+/* Not through the next slot: each would push out the one before, and the last would run first. */
+void woken_wake_many(struct waiter *first)
 {
 	struct m *mp = m_self();
-	struct g *gp = mp ? mp->curg : NULL;
+	bool has_p = mp && load_rlx(&mp->p); /* relaxed: our own */
+	struct glist list = {0};
 
-	if (unlikely(!gp || deadline != OS_FOREVER || gp->ctx))
-		return wait_rarer(w, l, reason, deadline);
+	for (struct waiter *w = first, *next; w; w = next) {
+		next = w->next; /* gone after the wake */
+		if (has_p && w->gp)
+			glist_push(&list, w->gp);
+		else
+			waiter_wake(w);
+	}
+	ready_list(&list);
+}
+
+static struct g *waiting_g(void)
+{
+	struct m *mp = m_self();
+
+	return mp ? mp->curg : NULL;
+}
+
+/* A goroutine that only a pop can wake. */
+static inline void wait_plainly(struct g *gp, struct waiter *w, struct lock *l,
+				enum wait_reason reason)
+{
 	w->gp = gp;
 	w->lock = l;
 	w->wait = NULL;
 	gp->waiter = w;
 	park(unlock_commit, l, reason);
 	gp->waiter = NULL;
+}
+
+int waitq_wait_only(struct waiter *w, struct lock *l, enum wait_reason reason, int64_t deadline)
+{
+	struct g *gp = waiting_g();
+
+	if (unlikely(!gp || deadline != OS_FOREVER || gp->ctx))
+		return wait_rarer(w, l, reason, deadline);
+	wait_plainly(gp, w, l, reason);
 	return 0;
+}
+
+void waitq_wait_shielded(struct waiter *w, struct lock *l, enum wait_reason reason)
+{
+	struct g *gp = waiting_g();
+
+	if (likely(gp != NULL))
+		wait_plainly(gp, w, l, reason);
+	else
+		(void)wait_rarer(w, l, reason, OS_FOREVER);
 }
 
 int waitq_wait(struct waiter *w, struct lock *l, enum wait_reason reason, int64_t deadline)

@@ -148,12 +148,45 @@ static inline void waiter_wake(struct waiter *w)
 }
 
 /*
+ * Several that an operation wakes: each is popped and put into such a list under the object's lock,
+ * and all are woken after its release. The list links claimed records, in no queue, so that nobody
+ * else touches them.
+ */
+struct woken {
+	struct waiter *first, *last;
+};
+
+static inline void woken_add(struct woken *woken, struct waiter *w)
+{
+	w->next = NULL;
+	if (woken->last)
+		woken->last->next = w;
+	else
+		woken->first = w;
+	woken->last = w;
+}
+
+/* WQ3: the last that the caller does. In order, also where all run on this P. */
+void woken_wake_many(struct waiter *first);
+static inline void woken_wake(struct woken *woken)
+{
+	if (woken->first == woken->last) {
+		if (woken->first)
+			waiter_wake(woken->first);
+	} else {
+		woken_wake_many(woken->first);
+	}
+}
+
+/*
  * The caller holds l and has put w into a queue of the object. Releases l and waits. 0: somebody
  * woke it. -ETIMEDOUT, -ECANCELED: w is in no queue any more.
  */
 int waitq_wait(struct waiter *w, struct lock *l, enum wait_reason reason, int64_t deadline);
 /* The same, but after -ETIMEDOUT and -ECANCELED w may be in its queue: WQ4 is the caller's. */
 int waitq_wait_only(struct waiter *w, struct lock *l, enum wait_reason reason, int64_t deadline);
+/* For ever, whatever the goroutine's context says: what cleaning up needs must be had. */
+void waitq_wait_shielded(struct waiter *w, struct lock *l, enum wait_reason reason);
 
 /* Wait for something that never comes, or for the deadline: -ETIMEDOUT, -ECANCELED. */
 int wait_for_nothing(enum wait_reason reason, int64_t deadline);
