@@ -498,7 +498,279 @@ GORO_API void goro_get_(goro_chan *c, void *value, size_t size);
 
 /* -------------------------------------------------------------------------------------------------
  * Synchronisation
+ *
+ * Objects of the program's own: in a structure, on a stack, anywhere. All of them are ready for use
+ * when zeroed, need no destroying, and may be freed as soon as the program's last call on them has
+ * returned (a wait that returned counts for the unlock, signal, done or release that ended it).
+ * They work between goroutines and plain threads alike. They must not be copied or moved after
+ * their first use. What is inside is not for programs.
+ *
+ * The calls that end in _until give up at a deadline (GORO_FOREVER, GORO_POLL): what is possible at
+ * once is done, even if it is past. They return
+ *   0
+ *   -ETIMEDOUT  the deadline came first
+ *   -ECANCELED  the goroutine's context is cancelled, or was while it waited
+ * and what they did not do leaves no trace. A lock without a deadline is had whatever the context
+ * says, so that code which cleans up can lock.
  */
+
+/*
+ * A mutex. Who comes while it is free gets it; waiters are woken first come first served, and one
+ * that has waited for a millisecond in all is handed it, so that none starves. Not recursive. It
+ * belongs to no goroutine: another may unlock it. It stays locked when its holder panics or ends.
+ *
+ * Order: an unlock happens before the lock that follows it returns. Go: sync.Mutex.
+ */
+typedef struct goro_mutex {
+	uint64_t goro_[4];
+} goro_mutex;
+
+/*
+ * goro_mutex_lock - lock it; block until that is possible.
+ *
+ * Go: Mutex.Lock.
+ */
+GORO_API void goro_mutex_lock(goro_mutex *m);
+
+/*
+ * goro_mutex_lock_until - goro_mutex_lock() that gives up at the deadline.
+ *
+ * Returns 0, -ETIMEDOUT or -ECANCELED.
+ */
+GORO_API int goro_mutex_lock_until(goro_mutex *m, int64_t deadline);
+
+/*
+ * goro_mutex_trylock - lock it if it is free. Does not block.
+ *
+ * Returns true when it was. Go: Mutex.TryLock.
+ */
+GORO_API bool goro_mutex_trylock(goro_mutex *m);
+
+/*
+ * goro_mutex_unlock - unlock it. Does not block.
+ *
+ * Fatal: "sync: unlock of unlocked mutex".
+ * Go: Mutex.Unlock.
+ */
+GORO_API void goro_mutex_unlock(goro_mutex *m);
+
+/*
+ * A lock for any number of readers or one writer, strictly first come first served: a waiting
+ * writer stops readers that come later (so a reader that locks twice may wait for itself), and they
+ * get in together when it is through.
+ *
+ * Order: an unlock of the writer happens before the locks that follow it return; the unlocks of
+ * readers happen before the next writer's lock returns. Go: sync.RWMutex.
+ */
+typedef struct goro_rwmutex {
+	uint64_t goro_[4];
+} goro_rwmutex;
+
+/* goro_rwmutex_rdlock - lock it as a reader; block until that is possible. Go: RWMutex.RLock. */
+GORO_API void goro_rwmutex_rdlock(goro_rwmutex *rw);
+
+/* goro_rwmutex_wrlock - lock it as the writer; block until that is possible. Go: RWMutex.Lock. */
+GORO_API void goro_rwmutex_wrlock(goro_rwmutex *rw);
+
+/*
+ * goro_rwmutex_rdlock_until, goro_rwmutex_wrlock_until - the same, giving up at the deadline.
+ *
+ * A writer that gives up lets in the readers that waited behind it.
+ * Return 0, -ETIMEDOUT or -ECANCELED.
+ */
+GORO_API int goro_rwmutex_rdlock_until(goro_rwmutex *rw, int64_t deadline);
+GORO_API int goro_rwmutex_wrlock_until(goro_rwmutex *rw, int64_t deadline);
+
+/*
+ * goro_rwmutex_tryrdlock, goro_rwmutex_trywrlock - lock it if that is possible at once, and nobody
+ * waits. Do not block.
+ *
+ * Return true when it is locked. Go: RWMutex.TryRLock, RWMutex.TryLock.
+ */
+GORO_API bool goro_rwmutex_tryrdlock(goro_rwmutex *rw);
+GORO_API bool goro_rwmutex_trywrlock(goro_rwmutex *rw);
+
+/*
+ * goro_rwmutex_rdunlock - undo one goro_rwmutex_rdlock(). Does not block.
+ *
+ * Fatal: "sync: RUnlock of unlocked RWMutex" when no reader has it locked.
+ * Go: RWMutex.RUnlock.
+ */
+GORO_API void goro_rwmutex_rdunlock(goro_rwmutex *rw);
+
+/*
+ * goro_rwmutex_wrunlock - undo goro_rwmutex_wrlock(). Does not block.
+ *
+ * Fatal: "sync: Unlock of unlocked RWMutex" when no writer has it locked.
+ * Go: RWMutex.Unlock.
+ */
+GORO_API void goro_rwmutex_wrunlock(goro_rwmutex *rw);
+
+/*
+ * A condition variable: wait, with a mutex locked, until another says that something has changed.
+ *
+ *   goro_mutex_lock(&m);
+ *   while (!ready)
+ *           goro_cond_wait(&c, &m);
+ *
+ * Order: a signal happens before the wait that it ended returns. Go: sync.Cond, whose L is the
+ * mutex.
+ */
+typedef struct goro_cond {
+	uint64_t goro_[5];
+} goro_cond;
+
+/*
+ * goro_cond_wait - unlock m, wait to be woken, lock m again.
+ *
+ * m is unlocked only when the waiter is in the queue: who locks m after it and then signals, wakes
+ * it. It returns only when woken, but others may have been there in between: look again. m must be
+ * locked; it is so again when the call returns, and when it panics.
+ * Panics: "context canceled"; "sync.Cond is copied" when c was used at another address before.
+ * Fatal: "sync: unlock of unlocked mutex".
+ * Go: Cond.Wait.
+ */
+GORO_API void goro_cond_wait(goro_cond *c, goro_mutex *m);
+
+/*
+ * goro_cond_wait_until - goro_cond_wait() that gives up at the deadline.
+ *
+ * m is locked again, whatever it returns. With a deadline that is past already, m stays locked.
+ * Returns 0 (woken), -ETIMEDOUT or -ECANCELED.
+ * Panics: "sync.Cond is copied". Fatal: "sync: unlock of unlocked mutex".
+ */
+GORO_API int goro_cond_wait_until(goro_cond *c, goro_mutex *m, int64_t deadline);
+
+/*
+ * goro_cond_signal - wake the one that has waited longest; it is not remembered when nobody waits.
+ * Does not block. m may be locked or not.
+ *
+ * Panics: "sync.Cond is copied".
+ * Go: Cond.Signal.
+ */
+GORO_API void goro_cond_signal(goro_cond *c);
+
+/*
+ * goro_cond_broadcast - wake all that wait now. Does not block. m may be locked or not.
+ *
+ * Panics: "sync.Cond is copied".
+ * Go: Cond.Broadcast.
+ */
+GORO_API void goro_cond_broadcast(goro_cond *c);
+
+/*
+ * A wait group: a counter of things to be done, and waiting until it is 0.
+ *
+ * Order: a done happens before the wait that it ended, or that found 0, returns. Go:
+ * sync.WaitGroup.
+ */
+typedef struct goro_waitgroup {
+	uint64_t goro_[4];
+} goro_waitgroup;
+
+/*
+ * goro_waitgroup_add - add n, which may be negative, to the counter. At 0 all that wait are woken.
+ *
+ * Add before the goroutine is started, not inside it: a wait that finds 0 returns. The next round
+ * may begin as soon as one wait has returned. Does not block.
+ * Panics: "sync: negative WaitGroup counter", also when it would exceed INT32_MAX; the counter is
+ *         then as before.
+ * Go: WaitGroup.Add.
+ */
+GORO_API void goro_waitgroup_add(goro_waitgroup *wg, int n);
+
+/* goro_waitgroup_done - goro_waitgroup_add(wg, -1). Go: WaitGroup.Done. */
+GORO_API void goro_waitgroup_done(goro_waitgroup *wg);
+
+/*
+ * goro_waitgroup_wait - block until the counter is 0; return at once when it is.
+ *
+ * Panics: "context canceled".
+ * Go: WaitGroup.Wait.
+ */
+GORO_API void goro_waitgroup_wait(goro_waitgroup *wg);
+
+/*
+ * goro_waitgroup_wait_until - goro_waitgroup_wait() that gives up at the deadline.
+ *
+ * Returns 0, -ETIMEDOUT or -ECANCELED.
+ */
+GORO_API int goro_waitgroup_wait_until(goro_waitgroup *wg, int64_t deadline);
+
+/* Something to be done exactly once. Go: sync.Once. */
+typedef struct goro_once {
+	uint64_t goro_[4];
+} goro_once;
+
+/*
+ * goro_once_do - call fn(arg) if this is the first call for that object; else, block until the
+ * first one's fn is over.
+ *
+ * fn is over when it returns, panics or calls goro_exit(): it is not called again. A panic goes on
+ * to whoever made the first call; the others return normally. fn must not call goro_once_do() for
+ * the same object: it would wait for itself. Not ended by a cancelled context.
+ * Panics: "goro_once_do of nil func value" when fn is NULL and was to be called.
+ * Order: what fn did happens before any call returns.
+ * Go: Once.Do.
+ */
+GORO_API void goro_once_do(goro_once *once, void (*fn)(void *), void *arg);
+
+/*
+ * A semaphore: a number of units, acquired and released several at a time, strictly first come
+ * first served: one that wants many is not overtaken by those that want few. There may be up to
+ * GORO_SEM_MAX units; zeroed, it has none. Units that were never acquired may be released.
+ *
+ * Order: a release happens before the acquire of those units returns. Go:
+ * golang.org/x/sync/semaphore, which has a fixed size.
+ */
+typedef struct goro_sem {
+	uint64_t goro_[4];
+} goro_sem;
+
+#define GORO_SEM_MAX (INT64_MAX / 4)
+
+/*
+ * goro_sem_init - give it n units, whatever it was before. Nobody may be using it.
+ *
+ * Panics: "goro_sem_init: number out of range" when n < 0 or n > GORO_SEM_MAX.
+ */
+GORO_API void goro_sem_init(goro_sem *s, int64_t n);
+
+/*
+ * goro_sem_acquire - take n units; block until they are free and all who came before have theirs.
+ *
+ * Panics: "context canceled"; "goro_sem_acquire: number out of range" when n < 0 or
+ *         n > GORO_SEM_MAX.
+ * Go: Weighted.Acquire.
+ */
+GORO_API void goro_sem_acquire(goro_sem *s, int64_t n);
+
+/*
+ * goro_sem_acquire_until - goro_sem_acquire() that gives up at the deadline.
+ *
+ * Who gives up lets in those behind it, if they fit.
+ * Returns 0, -ETIMEDOUT or -ECANCELED.
+ * Panics: "goro_sem_acquire_until: number out of range".
+ */
+GORO_API int goro_sem_acquire_until(goro_sem *s, int64_t n, int64_t deadline);
+
+/*
+ * goro_sem_tryacquire - take n units if they are free and nobody waits. Does not block.
+ *
+ * Returns true when they were taken.
+ * Panics: "goro_sem_tryacquire: number out of range".
+ * Go: Weighted.TryAcquire.
+ */
+GORO_API bool goro_sem_tryacquire(goro_sem *s, int64_t n);
+
+/*
+ * goro_sem_release - give n units back, or add new ones. Does not block.
+ *
+ * Panics: "goro_sem_release: number out of range" when n < 0 or n > GORO_SEM_MAX;
+ *         "goro_sem_release: too many units" when there would be more than GORO_SEM_MAX.
+ * Go: Weighted.Release.
+ */
+GORO_API void goro_sem_release(goro_sem *s, int64_t n);
 
 /* -------------------------------------------------------------------------------------------------
  * Cancellation

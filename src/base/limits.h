@@ -19,6 +19,7 @@
 #define MAXPROCS_LIMIT 1024        /* Ps at most; GORO_MAXPROCS beyond it is cut to it */
 #define MAXTHREADS_DEFAULT 10000   /* Ms at most, until goro_maxthreads says otherwise */
 #define SLICE_NS INT64_C(10000000) /* how long a G may run before it is asked to yield */
+#define MUTEX_STARVE_NS INT64_C(1000000) /* after so long a wait a mutex is handed over */
 #define SYSMON_MIN_NS INT64_C(1000000)
 #define SYSMON_MAX_NS INT64_C(10000000)
 #define ARGS_MAX 1024u             /* bytes of arguments that go() copies */

@@ -105,6 +105,12 @@ int goro_main(int argc, char **argv)
 {
 	(void)argc, (void)argv;
 	printf("goro_attr %zu\n", sizeof(struct goro_attr));
+	printf("goro_cond %zu\n", sizeof(goro_cond));
+	printf("goro_mutex %zu\n", sizeof(goro_mutex));
+	printf("goro_once %zu\n", sizeof(goro_once));
+	printf("goro_rwmutex %zu\n", sizeof(goro_rwmutex));
+	printf("goro_sem %zu\n", sizeof(goro_sem));
+	printf("goro_waitgroup %zu\n", sizeof(goro_waitgroup));
 	return 0;
 }
 EOT
