@@ -59,7 +59,7 @@ finds()
 {
 	rm -rf "$work/copy"
 	mkdir -p "$work/copy/tools"
-	cp tools/man tools/man.awk "$work/copy/tools/"
+	cp tools/man tools/man-*.awk "$work/copy/tools/"
 	cp -r include "$work/copy/include"
 	mkdir -p "$work/copy/docs"
 	cp -r docs/man "$work/copy/docs/man"
