@@ -124,7 +124,7 @@ function row_end(text,    tag, k)
 	text = substr(text, RLENGTH + 1)
 	sub(/^ +/, "", text)
 	k = kind
-	if (k == "summary" || k == "desc")
+	if (k == "summary" || k == "desc" && doc_names[doc] !~ /^section /)
 		k = "returns"
 	if (text_of[doc, k] == "" && k == "returns")
 		text_of[doc, k] = paragraph(capital(summary_of[doc])) "\n"

@@ -28,7 +28,9 @@ function blocks(d,    text)
 		return "Never blocks."
 	if (text ~ /[Bb]locks? (only|a[st]|the calling|until|for|while)|[Bb]locks?[:;,.]/)
 		return "May block."
-	return base_of(d) ? blocks(base_of(d)) : ""
+	if (base_of(d))
+		return blocks(base_of(d))
+	return plain[intro] ~ /never block/ ? "Does not block." : ""
 }
 
 # Sentences that tell of plain threads and of the time before a run.
@@ -285,14 +287,14 @@ function write_see(p,    n, i, list, out)
 
 function collect_docs(p,    n, i, list, d, seen)
 {
-	page_docs[p] = 0
+	page_docs[p] = intro = 0
 	n = split(page_intro[p], list, ", *")
 	for (i = 1; i <= n; i++) {
 		d = doc_of["section " list[i]]
 		if (!d)
 			problem("docs/man/families: goro.h has no section " list[i])
 		else
-			page_doc[p, ++page_docs[p]] = d
+			page_doc[p, ++page_docs[p]] = intro = d
 		is_told["section " list[i]] = 1
 	}
 	n = split(page_items[p], list, " ")
@@ -302,7 +304,7 @@ function collect_docs(p,    n, i, list, d, seen)
 		is_told[list[i]] = p
 		d = doc_of[list[i]]
 		if (!d) {
-			if (list[i] in declaration && !(declaration[list[i]] ~ /^typedef struct goro_[a-z_]* goro_/) &&
+			if (list[i] in declaration && !(declaration[list[i]] ~ /^typedef struct (goro_[a-z_]*|[{] [.][.][.] [}]) goro_/) &&
 			    index(all_plain(p), list[i]) == 0)
 				problem("goro.h tells nothing of " list[i])
 		} else if (!(d in seen)) {
