@@ -573,7 +573,8 @@ GORO_API void goro_rwmutex_rdlock(goro_rwmutex *rw);
 GORO_API void goro_rwmutex_wrlock(goro_rwmutex *rw);
 
 /*
- * goro_rwmutex_rdlock_until, goro_rwmutex_wrlock_until - the same, giving up at the deadline.
+ * goro_rwmutex_rdlock_until, goro_rwmutex_wrlock_until - goro_rwmutex_rdlock() and
+ * goro_rwmutex_wrlock() that give up at the deadline.
  *
  * A writer that gives up lets in the readers that waited behind it.
  * Return 0, -ETIMEDOUT or -ECANCELED.
@@ -621,7 +622,7 @@ typedef struct goro_cond {
 } goro_cond;
 
 /*
- * goro_cond_wait - unlock m, wait to be woken, lock m again.
+ * goro_cond_wait - unlock m, block until woken, lock m again.
  *
  * m is unlocked only when the waiter is in the queue: who locks m after it and then signals, wakes
  * it. It returns only when woken, but others may have been there in between: look again. m must be
@@ -730,7 +731,7 @@ typedef struct goro_sem {
 #define GORO_SEM_MAX (INT64_MAX / 4)
 
 /*
- * goro_sem_init - give it n units, whatever it was before. Nobody may be using it.
+ * goro_sem_init - give it n units, whatever it was before. Nobody may be using it. Does not block.
  *
  * Panics: "goro_sem_init: number out of range" when n < 0 or n > GORO_SEM_MAX.
  */
