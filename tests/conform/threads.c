@@ -1,0 +1,594 @@
+/*
+ * threads.c - DIA-01, 08: threads that the runtime did not make, before, during and after a run.
+ *
+ *   pthread_create -> any call of goro.h -> what it does there
+ *                  -> does the thread hide a deadlock? docs/threads-and-tls.md has the list
+ *
+ * thr.c has channels, sleep and spawn between threads and goroutines; stress/threads.c all at once.
+ *
+ * Go: testprogcgo: CgoCallbackGC, CgoExternalThreadPanic; checkdead in runtime/proc.go.
+ */
+#include "goro_tap.h"
+
+static pthread_t start_thread(void *(*fn)(void *), void *arg)
+{
+	pthread_t thread;
+	require_eq(pthread_create(&thread, NULL, fn, arg), 0);
+	return thread;
+}
+
+/* ---- every call ---- */
+
+enum moment { BEFORE, DURING, AFTER };
+
+struct visit {
+	enum moment moment;
+	goro_chan *done;
+	int n_spawned;
+};
+
+static void counts(void *n)
+{
+	add((int *)n, 1);
+}
+
+static void counts_copy(void *n)
+{
+	counts(*(int **)n);
+}
+
+static void call_yield(void *unused)
+{
+	(void)unused;
+	goro_yield();
+}
+
+static void call_exit(void *unused)
+{
+	(void)unused;
+	goro_exit();
+}
+
+static void call_defer(void *n)
+{
+	goro_defer(counts, n);
+}
+
+static void call_panic(void *unused)
+{
+	(void)unused;
+	goro_panic("thread %d", 7);
+}
+
+static void call_go(void *n)
+{
+	go(counts, n);
+}
+
+static void visits_what_makes_no_sense(void)
+{
+	int n = 0;
+	expect_str(panic_of(call_yield, NULL).text, "goro_yield outside a goroutine");
+	expect_str(panic_of(call_exit, NULL).text, "goro_exit outside a goroutine");
+	expect_str(panic_of(call_defer, &n).text, "goro_defer outside a goroutine");
+	expect_str(panic_of(call_panic, NULL).text, "thread 7");
+	expect_eq(n, 0);
+}
+
+static void visits_spawning(struct visit *v)
+{
+	struct goro_attr attr = {.stack_size = 1 << 16, .name = "from a thread"};
+	int *n = &v->n_spawned;
+	int expected = v->moment == DURING ? 0 : -EPERM;
+	expect_eq(goro_spawn(counts, n), expected);
+	expect_eq(goro_spawn_attr(&attr, counts, n), expected);
+	expect_eq(goro_spawn_copy(counts_copy, &n, sizeof(n)), expected);
+	struct caught caught = panic_of(call_go, n);
+	expect_eq(caught.text[0] == '\0', v->moment == DURING);
+}
+
+static void visits_asking(struct visit *v)
+{
+	int64_t now = goro_now();
+	char *text = dump_text();
+	expect_eq(text[0] != '\0', v->moment == DURING);
+	free(text);
+	expect_eq(goro_id(), 0);
+	goro_set_name("nobody");
+	goro_checkpoint();
+	goro_lock_thread();
+	goro_unlock_thread();
+	goro_unlock_thread();
+	expect_eq(goro_count() > 0, v->moment == DURING);
+	expect_ge(goro_maxprocs(0), 1);
+	int limit = goro_maxthreads(0);
+	expect_eq(goro_maxthreads(limit - 1), limit);
+	expect_eq(goro_maxthreads(limit), limit - 1);
+	expect_ge(goro_now(), now);
+	expect_gt(now, 0);
+}
+
+static void visits_changing_procs(struct visit *v)
+{
+	int n = goro_maxprocs(0);
+	expect_eq(goro_maxprocs(n + 1), n);
+	expect_eq(goro_maxprocs(n), v->moment == DURING ? n + 1 : n);
+	expect_eq(goro_maxprocs(0), n);
+}
+
+static void *thread_visits_channels(void *unused)
+{
+	goro_chan *c = goro_chan_of(int, 2);
+	int64_t start = goro_now(), soon = start + GORO_US(200);
+	int value = 1;
+	errno = EDOM;
+	goro_put(c, 1);
+	expect_eq(goro_chan_trysend(c, &value), 0);
+	expect_eq(goro_chan_trysend(c, &value), -EAGAIN);
+	expect_eq(goro_chan_send_until(c, &value, soon), -ETIMEDOUT);
+	expect_ge(goro_now(), soon);
+	expect_eq(goro_chan_len(c), 2);
+	expect_eq(goro_chan_cap(c), 2);
+	expect_eq(goro_get(c, int), 1);
+	goro_chan_close(goro_chan_ref(c));
+	goro_chan_unref(c);
+	expect_eq(goro_chan_recv_until(c, &value, GORO_POLL), 0);
+	expect_eq(goro_chan_tryrecv(c, &value), -EPIPE);
+	expect(!goro_chan_recv(c, NULL));
+	goro_chan_unref(c);
+	expect_eq(goro_chan_recv_until(NULL, NULL, goro_now() + GORO_US(50)), -ETIMEDOUT);
+	goro_sleep(GORO_US(50));
+	goro_sleep_until(goro_now() + GORO_US(50));
+	goro_sleep(0);
+	expect_eq(errno, EDOM);
+	return unused;
+}
+
+static void *thread_visits(void *arg)
+{
+	struct visit *v = arg;
+	visits_what_makes_no_sense();
+	visits_spawning(v);
+	visits_asking(v);
+	thread_visits_channels(NULL);
+	goro_chan_send(v->done, NULL);
+	return NULL;
+}
+
+enum { VISITORS = 3 };
+
+static void visit_from_threads(enum moment moment)
+{
+	struct visit v = {.moment = moment, .done = goro_chan_make(0, VISITORS)};
+	pthread_t threads[VISITORS];
+	/* One alone, because they would take each other's change for a mistake. */
+	threads[0] = start_thread(thread_visits, &v);
+	goro_chan_recv(v.done, NULL);
+	pthread_join(threads[0], NULL);
+	visits_changing_procs(&v);
+	for (int i = 0; i < VISITORS; i++)
+		threads[i] = start_thread(thread_visits_channels, NULL);
+	for (int i = 0; i < VISITORS; i++)
+		pthread_join(threads[i], NULL);
+	wait_for(moment != DURING || goro_count() == 1);
+	expect_eq(v.n_spawned, moment == DURING ? 4 : 0);
+	goro_chan_unref(v.done);
+}
+
+static int run_visited(void *unused)
+{
+	(void)unused;
+	visit_from_threads(DURING);
+	return 0;
+}
+
+TAP_CASE(every_call_works_or_panics_in_a_plain_thread_at_any_time, .id = "DIA-08")
+{
+	visit_from_threads(BEFORE);
+	for (int i = 0; i < 3; i++) {
+		expect_eq(goro_run(run_visited, NULL), 0);
+		visit_from_threads(AFTER);
+	}
+}
+
+/* ---- threads that are there longer than a run ---- */
+
+struct over_runs {
+	goro_chan *c, *back;
+	int n_given;
+	pid_t tid;
+};
+
+static void *thread_doubles(void *arg)
+{
+	struct over_runs *o = arg;
+	int value;
+	store(&o->tid, thread_id());
+	while (goro_chan_recv(o->c, &value))
+		goro_put(o->back, 2 * value);
+	return NULL;
+}
+
+static int run_asks(void *arg)
+{
+	struct over_runs *o = arg;
+	for (int i = 0; i < 100; i++) {
+		int value = ++o->n_given;
+		goro_put(o->c, value);
+		expect_eq(goro_get(o->back, int), 2 * value);
+	}
+	return 0;
+}
+
+/* It waits in the same call while no runtime runs, and while one begins or ends. */
+TAP_CASE(plain_thread_waits_from_one_run_to_the_next, .id = "DIA-08")
+{
+	struct over_runs o = {.c = goro_chan_of(int, 0), .back = goro_chan_of(int, 0)};
+	pthread_t thread = start_thread(thread_doubles, &o);
+	wait_for(load(&o.tid) != 0);
+	for (int i = 0; i < 20; i++) {
+		if (!getenv("TAP_EMULATED"))
+			wait_for(is_thread_asleep(o.tid));
+		expect_eq(goro_run(run_asks, &o), 0);
+		expect_eq(run_asks(&o), 0);
+	}
+	goro_chan_close(o.c);
+	pthread_join(thread, NULL);
+	expect_eq(o.n_given, 4000);
+}
+
+static int run_is_busy(void *unused)
+{
+	(void)unused;
+	return 1;
+}
+
+static void *thread_runs(void *arg)
+{
+	int *n_wrong = arg;
+	for (int i = 0; i < 50; i++)
+		add(n_wrong, goro_run(run_is_busy, NULL) != -EBUSY);
+	return NULL;
+}
+
+static int run_keeps_others_out(void *n_wrong)
+{
+	pthread_t threads[3];
+	for (int i = 0; i < 3; i++)
+		threads[i] = start_thread(thread_runs, n_wrong);
+	for (int i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	expect_eq(goro_run(run_is_busy, NULL), -EBUSY);
+	return 0;
+}
+
+static void *thread_is_the_runs(void *n_wrong)
+{
+	expect_eq(goro_run(run_keeps_others_out, n_wrong), 0);
+	return NULL;
+}
+
+TAP_CASE(one_thread_runs_the_runtime_and_the_others_are_told_so, .id = "DIA-08")
+{
+	int n_wrong = 0;
+	for (int i = 0; i < 3; i++)
+		pthread_join(start_thread(thread_is_the_runs, &n_wrong), NULL);
+	expect_eq(n_wrong, 0);
+}
+
+/* ---- at the same time ---- */
+
+struct crowd {
+	int is_over, n_rounds[4], n_bad, n_ended;
+};
+
+static void *thread_changes_procs(void *arg)
+{
+	struct crowd *c = arg;
+	while (!load(&c->is_over)) {
+		goro_maxprocs(add(&c->n_rounds[0], 1) % 8 + 1);
+		goro_sleep(GORO_US(100));
+	}
+	add(&c->n_ended, 1);
+	return NULL;
+}
+
+static void *thread_dumps(void *arg)
+{
+	struct crowd *c = arg;
+	while (!load(&c->is_over)) {
+		char *text = dump_text();
+		add(&c->n_bad, strstr(text, "goroutine 1 [") == NULL);
+		add(&c->n_rounds[1], 1);
+		free(text);
+		goro_sleep(GORO_US(100));
+	}
+	add(&c->n_ended, 1);
+	return NULL;
+}
+
+static void *thread_counts(void *arg)
+{
+	struct crowd *c = arg;
+	while (!load(&c->is_over)) {
+		add(&c->n_bad, goro_count() < 1 || goro_maxprocs(0) < 1 || goro_id() != 0);
+		add(&c->n_rounds[2], 1);
+		goro_checkpoint();
+	}
+	add(&c->n_ended, 1);
+	return NULL;
+}
+
+static void *thread_panics(void *arg)
+{
+	struct crowd *c = arg;
+	while (!load(&c->is_over)) {
+		add(&c->n_bad, strcmp(panic_of(call_panic, NULL).text, "thread 7") != 0);
+		add(&c->n_rounds[3], 1);
+	}
+	add(&c->n_ended, 1);
+	return NULL;
+}
+
+static void yields_until(int *is_over)
+{
+	while (!load(is_over))
+		goro_yield();
+}
+
+GORO_CASE(threads_look_and_change_while_goroutines_run, .id = "DIA-08", .is_race = true)
+{
+	static void *(*const what[])(void *) = {thread_changes_procs, thread_dumps, thread_counts,
+						thread_panics};
+	struct crowd c = {0};
+	pthread_t threads[4];
+	int n = goro_maxprocs(0);
+	for (int i = 0; i < 8; i++)
+		go(yields_until, &c.is_over);
+	for (int i = 0; i < 4; i++)
+		threads[i] = start_thread(what[i], &c);
+	for (int i = 0; i < 4; i++)
+		wait_for(load(&c.n_rounds[i]) >= 20);
+	store(&c.is_over, 1);
+	wait_for(load(&c.n_ended) == 4); /* pthread_join would keep the P, which they may stop */
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	wait_for(goro_count() == 1);
+	goro_maxprocs(n);
+	expect_eq(c.n_bad, 0);
+}
+
+/* ---- which threads hide a deadlock ---- */
+
+static goro_chan *shared;
+
+static void parks(void)
+{
+	goro_chan_recv(goro_chan_make(0, 0), NULL);
+}
+
+static void *thread_receives(void *c)
+{
+	goro_chan_recv(c, NULL);
+	return NULL;
+}
+
+static void *thread_sends(void *c)
+{
+	goro_chan_send(c, NULL);
+	return NULL;
+}
+
+static void *thread_receives_until_forever(void *c)
+{
+	goro_chan_recv_until(c, NULL, GORO_FOREVER);
+	return NULL;
+}
+
+static void *thread_comes_back_and_parks(void *c)
+{
+	goro_chan_recv_until(c, NULL, goro_now() + GORO_MS(150));
+	tap_pause(GORO_MS(50));
+	goro_chan_recv(c, NULL);
+	return NULL;
+}
+
+static void *thread_ends(void *unused)
+{
+	tap_pause(GORO_MS(50));
+	return unused;
+}
+
+static void *thread_wakes_its_like(void *c)
+{
+	tap_pause(GORO_MS(50));
+	goro_chan_send(c, NULL);
+	goro_chan_recv(c, NULL);
+	return NULL;
+}
+
+GORO_CHILD(beside_waiting_threads)
+{
+	shared = goro_chan_make(0, 0);
+	start_thread(thread_receives, NULL);
+	start_thread(thread_sends, NULL);
+	start_thread(thread_receives, shared);
+	start_thread(thread_receives_until_forever, shared);
+	parks();
+}
+
+GORO_CHILD(beside_a_thread_that_parks_later)
+{
+	shared = goro_chan_make(0, 0);
+	start_thread(thread_comes_back_and_parks, shared);
+	parks();
+}
+
+GORO_CHILD(beside_a_thread_that_ends)
+{
+	start_thread(thread_ends, NULL);
+	parks();
+}
+
+GORO_CHILD(beside_threads_that_wake_each_other)
+{
+	shared = goro_chan_make(0, 0);
+	start_thread(thread_receives, shared);
+	start_thread(thread_wakes_its_like, shared);
+	parks();
+}
+
+static int run_parks(void *unused)
+{
+	(void)unused;
+	parks();
+	return 0;
+}
+
+static int run_nothing(void *unused)
+{
+	(void)unused;
+	return 0;
+}
+
+TAP_CHILD(beside_a_thread_of_an_earlier_run)
+{
+	start_thread(thread_receives, NULL);
+	goro_run(run_nothing, NULL);
+	goro_run(run_parks, NULL);
+}
+
+TAP_CASE(thread_that_waits_for_others_hides_no_deadlock, .id = "DIA-01")
+{
+	static const char *const names[] = {
+		"beside_waiting_threads", "beside_a_thread_that_parks_later",
+		"beside_a_thread_that_ends", "beside_threads_that_wake_each_other",
+		"beside_a_thread_of_an_earlier_run"};
+	if (TAP_SANITIZED || getenv("TAP_EMULATED"))
+		tap_skip("the process has threads of somebody else");
+	for (int i = 0; i < 5; i++) {
+		struct tap_child c;
+		tap_child(&c, names[i]);
+		expect_child(&c, 2, "fatal error: all goroutines are asleep - deadlock!\n");
+	}
+}
+
+/* Each of these goes on, and wakes main; a report would have ended the process before. */
+static void *thread_runs_and_sends(void *c)
+{
+	for (int64_t end = tap_now() + GORO_MS(300); tap_now() < end;)
+		continue;
+	goro_chan_send(c, NULL);
+	return NULL;
+}
+
+static void *thread_blocks_in_the_kernel_and_sends(void *c)
+{
+	struct pollfd nothing = {.fd = -1};
+	poll(&nothing, 1, 300);
+	goro_chan_send(c, NULL);
+	return NULL;
+}
+
+static void *thread_sleeps_and_sends(void *c)
+{
+	goro_sleep(GORO_MS(300));
+	goro_chan_send(c, NULL);
+	return NULL;
+}
+
+static void *thread_times_out_and_sends(void *c)
+{
+	goro_chan_recv_until(NULL, NULL, goro_now() + GORO_MS(300));
+	goro_chan_send(c, NULL);
+	return NULL;
+}
+
+static void *thread_sends_in_vain_and_sends(void *c)
+{
+	goro_chan_send_until(goro_chan_make(0, 0), NULL, goro_now() + GORO_MS(300));
+	goro_chan_send(c, NULL);
+	return NULL;
+}
+
+static void sends(void *c)
+{
+	goro_chan_send(c, NULL);
+}
+
+static void *thread_spawns_a_sender(void *c)
+{
+	tap_pause(GORO_MS(300));
+	goro_spawn(sends, c);
+	parks();
+	return NULL;
+}
+
+static void *thread_joins_one_that_sends(void *c)
+{
+	pthread_join(start_thread(thread_sleeps_and_sends, c), NULL);
+	return NULL;
+}
+
+GORO_CASE(thread_that_could_still_act_hides_a_deadlock, .id = "DIA-01")
+{
+	static void *(*const what[])(void *) = {
+		thread_runs_and_sends,	    thread_blocks_in_the_kernel_and_sends,
+		thread_sleeps_and_sends,    thread_times_out_and_sends,
+		thread_spawns_a_sender,     thread_sends_in_vain_and_sends,
+		thread_joins_one_that_sends};
+	for (int i = 0; i < 7; i++) {
+		goro_chan *c = goro_chan_make(0, 0);
+		start_thread(what[i], c);
+		goro_chan_recv(c, NULL);
+		wait_for(goro_count() == 1);
+	}
+}
+
+static void *thread_runs_main(void *unused)
+{
+	(void)unused;
+	goro_run(run_parks, NULL);
+	return NULL;
+}
+
+static void ends_well(int signo)
+{
+	(void)signo;
+	_exit(7);
+}
+
+/* The joining thread is not the runtime's, and nobody knows what it waits for. */
+TAP_CHILD(run_in_a_thread_that_is_joined)
+{
+	signal(SIGALRM, ends_well);
+	alarm(2);
+	pthread_join(start_thread(thread_runs_main, NULL), NULL);
+}
+
+static void *thread_sleeps_for_ever(void *unused)
+{
+	goro_sleep(GORO_FOREVER);
+	return unused;
+}
+
+GORO_CHILD(beside_a_thread_that_sleeps_for_ever)
+{
+	signal(SIGALRM, ends_well);
+	alarm(2);
+	start_thread(thread_sleeps_for_ever, NULL);
+	parks();
+}
+
+TAP_CASE(thread_of_which_nothing_is_known_hides_a_deadlock, .id = "DIA-01", .procs = "2")
+{
+	struct tap_child c;
+	tap_child(&c, "run_in_a_thread_that_is_joined");
+	expect_eq(c.status, 7);
+	expect_str(c.err, "");
+	tap_child(&c, "beside_a_thread_that_sleeps_for_ever");
+	expect_eq(c.status, 7);
+	expect_str(c.err, "");
+}
+
+TAP_MAIN
