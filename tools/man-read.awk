@@ -86,12 +86,12 @@ function flush_text(    text)
 	plain[doc] = plain[doc] " " text
 	if ((kind == "summary" || kind == "desc") && !is_row)
 		told[doc] = told[doc] " " text
-	if (kind == "summary") {
-		summary_of[doc] = summary_of[doc] (summary_of[doc] == "" ? "" : " ") text
-		return
-	}
 	if (is_row) {
 		row_end(text)
+		return
+	}
+	if (kind == "summary") {
+		summary_of[doc] = summary_of[doc] (summary_of[doc] == "" ? "" : " ") text
 		return
 	}
 	if (kind != "desc") {

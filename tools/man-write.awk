@@ -2,7 +2,7 @@
 
 # ---- whether a function blocks, and who may call it ----------------------------------------------------
 
-# The function that a doc is told by: "goro_x() that gives up", "Otherwise as goro_x()."
+# The doc of the function that a doc is told by: "goro_x() that gives up", "Otherwise as goro_x()."; sets base_name.
 function base_of(d,    text, name)
 {
 	text = summary_of[d]
@@ -14,12 +14,14 @@ function base_of(d,    text, name)
 	name = substr(text, RSTART, RLENGTH)
 	sub(/\(.*/, "", name)
 	sub(/.* /, "", name)
+	base_name = name
 	return doc_of[name] != d ? doc_of[name] : 0
 }
 
 function blocks(d,    text)
 {
 	text = plain[d]
+	gsub(/fn may block/, "", text)
 	if (text ~ /(Does|Do) not block/)
 		return "Does not block."
 	if (text ~ /Does not return/)
@@ -41,7 +43,7 @@ function callers(d,    n, i, part, out, text)
 	n = split(text, part, /[.;] +|[.;]$/)
 	out = ""
 	for (i = 1; i <= n; i++)
-		if (part[i] ~ /may be called|May be called|may call|plain thread|no runtime runs/) {
+		if (part[i] ~ /[Mm]ay be called (by|before|anywhere|from)|may call|plain thread|no runtime runs/) {
 			sub(/^ +/, "", part[i])
 			sub(/^.*: may be called/, "may be called", part[i])
 			out = out (out == "" ? "" : " ") capital(part[i]) "."
@@ -87,8 +89,25 @@ function synopsis_of(text,    out, at, head)
 		out = out escape_code(substr(text, 1, at - 1)) "\n"
 		text = "          " substr(text, at + 1)
 	}
-	gsub(/\t/, "    ", text)
 	return out escape_code(text) "\n"
+}
+
+# A tab is 4 columns at the beginning of a line, and leads to the next multiple of 8 within it.
+function untab(line,    out, at, column)
+{
+	out = ""
+	column = 0
+	while (sub(/^\t/, "", line)) {
+		out = out "    "
+		column += 8
+	}
+	while ((at = index(line, "\t")) > 0) {
+		out = out substr(line, 1, at - 1) " "
+		column += at
+		for (line = substr(line, at + 1); column % 8; column++)
+			out = out " "
+	}
+	return out line
 }
 
 function escape_lines(text,    n, i, lines, out)
@@ -96,7 +115,7 @@ function escape_lines(text,    n, i, lines, out)
 	n = split(text, lines, "\n")
 	out = ""
 	for (i = 1; i <= n; i++)
-		out = out escape_code(lines[i]) (i < n ? "\n" : "")
+		out = out escape_code(untab(lines[i])) (i < n ? "\n" : "")
 	return out
 }
 
@@ -107,7 +126,7 @@ function write_kind(p, kind_wanted, title,    i, d, done, any, text)
 		d = page_doc[p, i]
 		text = text_of[d, kind_wanted]
 		if (kind_wanted == "returns" && text == "" && returns_value(d))
-			text = paragraph(capital(first_sentence(summary_of[d]))) "\n"
+			text = paragraph(base_of(d) ? "As " base_name "()." : capital(first_sentence(summary_of[d]))) "\n"
 		if (text == "")
 			continue
 		if (!any)
@@ -181,7 +200,7 @@ function is_callable(d,    n, i, list)
 	return 0
 }
 
-function write_synopsis(p,    n, i, list, previous, text)
+function write_synopsis(p,    n, i, list, previous)
 {
 	print ".SH SYNOPSIS\n.nf\n.B #include <goro.h>\n.PP\n.ft B" >out_file
 	n = split(page_items[p], list, " ")
@@ -194,9 +213,7 @@ function write_synopsis(p,    n, i, list, previous, text)
 			print ".sp 0.5" >out_file
 		previous = what_is[list[i]]
 		if (declaration[list[i]] ~ /\n/) {
-			text = declaration[list[i]]
-			gsub(/\t/, "    ", text)
-			print ".sp 0.5\n" escape_lines(text) "\n.sp 0.5" >out_file
+			print ".sp 0.5\n" escape_lines(declaration[list[i]]) "\n.sp 0.5" >out_file
 		} else
 			printf "%s", synopsis_of(declaration_of(list[i])) >out_file
 	}
@@ -263,8 +280,7 @@ function write_example(p,    file, line, state, n, lines, i, last, any_output)
 		}
 		if (state == "code" && line == "" && lines[i + 1] == "/*" && lines[i + 2] == " * Prints:")
 			continue
-		gsub(/\t/, "    ", line)
-		print escape_code(line) >out_file
+		print escape_code(untab(line)) >out_file
 	}
 	print ".EE" (state == "output" ? "\n.RE" : "") >out_file
 	if (!any_output)
