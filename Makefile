@@ -219,9 +219,9 @@ build/run: tests/harness/run.c
 	$(Q)$(HOSTCC) -std=gnu11 -O2 -g -Wall -Wextra -Itests/harness -pthread $< -o $@
 
 programs_of = $(patsubst %.c,$(B)/%,$(wildcard tests/$(1)/*.c))
-program_suites := unit fault conform errors stress
+program_suites := unit fault conform errors stress fuzz
 white_programs := $(call programs_of,unit) $(call programs_of,fault)
-black_programs := $(foreach s,conform errors stress,$(call programs_of,$(s)))
+black_programs := $(foreach s,conform errors stress fuzz,$(call programs_of,$(s)))
 examples := $(patsubst %.c,$(B)/%,$(wildcard examples/*.c))
 benches := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
 
@@ -322,6 +322,7 @@ run-errors:;		$(variant_make) exec-errors $(release)
 run-stress:;		$(variant_make) exec-stress $(release) RUNFLAGS='-s 2 $(RUNFLAGS)'
 run-stress-tsan:;	$(variant_make) exec-stress $(tsan) RUNFLAGS='-t 3 -s 2 -p 2,8 $(RUNFLAGS)'
 run-stress-asan:;	$(variant_make) exec-stress $(asan) RUNFLAGS='-t 3 -s 2 -p 2,8 $(RUNFLAGS)'
+run-fuzz:;		$(variant_make) exec-fuzz $(asan) RUNFLAGS='-t 3 -s 3 $(RUNFLAGS)'
 run-fault:;		$(variant_make) exec-fault $(asan) RUNFLAGS='-t 3 $(RUNFLAGS)'
 run-model:;		+@$(MAKE) --no-print-directory $(jobs) -C tests/model check OUT=$(CURDIR)/build/model
 
@@ -356,7 +357,7 @@ run-warnings:
 		fi; \
 	done; exit $$status
 
-fast_suites := tools floors header abi cmd examples docs man unit model errors conform fault stress \
+fast_suites := tools floors header abi cmd examples docs man unit model errors conform fault fuzz stress \
 	stress-tsan stress-asan
 slow_suites := tidy:python3 orders warnings amalgamation examples-clang:clang \
 	unit-clang:clang errors-clang:clang conform-clang:clang conform-debug stress-debug \

@@ -25,7 +25,7 @@ out=build/bench
 lib=${LIB:-build/libgoro.a}
 
 if [ $# = 0 ]; then
-	set -- spawn_burst spawn_join yield pingpong chan_buffered sieve skynet parked sleep_late sleepers \
+	set -- spawn_burst spawn_join yield pingpong chan_buffered select sieve skynet parked sleep_late sleepers \
 		wordcount
 fi
 go=$(command -v go)
@@ -118,6 +118,13 @@ BEGIN {
 	label("PingPong", "round trip, unbuffered")
 	label("ChanFree", "send and receive, buffered, nobody waits")
 	label("Chan4x4", "buffered channel, 4 senders, 4 receivers")
+	label("SelectReady2", "select of 2, one ready, and a send")
+	label("SelectReady8", "select of 8, one ready, and a send")
+	label("SelectBlock2", "select of 2 that waits for a sender")
+	label("SelectBlock8", "select of 8 that waits for a sender")
+	label("SelectSend2", "select of 2 sends that waits for a receiver")
+	label("SelectDefault1", "select of 1 and a default, not ready")
+	label("SelectDefault2", "select of 2 and a default, not ready")
 	label("Sieve", "sieve, 2000 primes")
 	label("Skynet", "skynet, a million leaves")
 	label("ParkedCreate", "create one that waits, of a million")

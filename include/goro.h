@@ -490,7 +490,88 @@ GORO_API void goro_get_(goro_chan *c, void *value, size_t size);
 
 /* -------------------------------------------------------------------------------------------------
  * Select
+ *
+ * Wait for whichever of several sends and receives is possible first, and do that one.
+ *
+ *   switch (goro_select_of(goro_now() + GORO_MS(100), GORO_RECV(jobs, &job),
+ *                          GORO_SEND(results, &result), GORO_RECV(quit, NULL))) {
+ *   case 0: ...                                  job was received
+ *   case 1: ...                                  result was sent
+ *   case 2: ...                                  quit was closed, or somebody sent on it
+ *   case -ETIMEDOUT: ...                         none, for 100 ms
+ *   }
  */
+
+/* One case of a select: made by GORO_RECV() and the like. Zeroed, it is never chosen. */
+typedef struct goro_case {
+	goro_chan *chan; /* NULL: never chosen */
+	void *elem;	 /* where the element goes to, or comes from; NULL: as for recv and send */
+	bool *ok;	 /* GORO_RECV_OK, or NULL */
+	bool is_send;
+} goro_case;
+
+/*
+ * GORO_RECV, GORO_RECV_OK, GORO_SEND - a goro_case: receive into *ptr; the same, and *okptr becomes
+ * what goro_chan_recv() would return; send what is at ptr.
+ *
+ *   goro_case cases[2] = {GORO_RECV(a, &x), GORO_SEND(b, &y)};
+ *   cases[0] = GORO_RECV_OK(c, &x, &ok);
+ *
+ * ptr may be NULL for a receive (the element is dropped), and for a send of elements of size 0.
+ * Only the case that is chosen is written to.
+ */
+/* clang-format off */
+#ifdef __cplusplus
+#define GORO_CASE_(...)     (goro_case{__VA_ARGS__})
+#else
+#define GORO_CASE_(...)     ((goro_case){__VA_ARGS__})
+#endif
+#define GORO_RECV(c, ptr)           GORO_CASE_((c), (ptr), NULL, false)
+#define GORO_RECV_OK(c, ptr, okptr) GORO_CASE_((c), (ptr), (okptr), false)
+#define GORO_SEND(c, ptr)                                                                  \
+	GORO_CASE_((c), (void *)(uintptr_t)(const void *)(ptr), NULL, true)
+/* clang-format on */
+
+/*
+ * goro_select - do one of n cases, as soon as one is possible; the index of the case done.
+ *
+ * If several are possible, each is as likely to be chosen as any other. What is possible at once is
+ * done, even if the deadline is past; with GORO_POLL, -ETIMEDOUT says that no case was possible,
+ * all of them at one and the same moment: Go's default. With GORO_FOREVER it blocks until one is.
+ * Cases on NULL channels are left out; if that leaves none, it waits all its time. A receive from a
+ * closed and drained channel is possible: *ptr is zeroed and *okptr false. A channel may stand in
+ * several cases, as sender too: a select never meets itself. The order of waiting senders and
+ * receivers counts selects in.
+ *
+ * Up to 16 cases need no memory. The array must stay as it is until the call returns. A plain
+ * thread may call it.
+ *
+ * Returns the index, or
+ *   -ETIMEDOUT  the deadline came first; nothing was sent, received or written
+ *   -ECANCELED  the goroutine's context is cancelled; likewise
+ *   -ENOMEM     more than 16 cases, and no memory for them; likewise
+ * Panics: "send on closed channel" when it chooses a send on a channel that is closed, also while
+ *         it waits; "goro_select: too many cases" when n > INT_MAX.
+ * Order: that of the operation that was done.
+ * Go: select; reflect.Select for a number of cases that is not fixed.
+ */
+GORO_API int goro_select(goro_case *cases, size_t n, int64_t deadline);
+
+/*
+ * goro_select_of - goro_select() with the cases written in place: any number of them.
+ *
+ *   goro_select_of(GORO_POLL, GORO_RECV(a, &x), GORO_SEND(b, &y))
+ *
+ * deadline is evaluated once, after the cases.
+ */
+/* clang-format off */
+#define goro_select_of(deadline, ...)                                                      \
+	__extension__({                                                                    \
+		goro_case goro_cases_[] = {__VA_ARGS__};                                   \
+		goro_select(goro_cases_, sizeof(goro_cases_) / sizeof(goro_case),          \
+			    (deadline));                                                   \
+	})
+/* clang-format on */
 
 /* -------------------------------------------------------------------------------------------------
  * Timers

@@ -62,7 +62,7 @@ void goro_chan_unref(goro_chan *c)
 	if (!c || add_acq_rel(&c->refs, (uint32_t)-1) != 1) /* CHAN-REF: what others did before */
 		return;
 	lock_acquire(&c->lock);
-	bool is_free = c->n_selecting == 0;
+	bool is_free = c->n_selecting == 0 || !MODEL_KEEP("chan-orphan");
 	c->is_orphan = true;
 	lock_release(&c->lock);
 	if (is_free)

@@ -295,6 +295,10 @@ static void waiter_bury(struct g *gp)
 		ctx_delist(wait->ctx, wait);
 		lock_release(&wait->ctx->lock);
 	}
+	if (wait && wait->forget) {
+		wait->forget(wait);
+		return;
+	}
 	for (struct waiter *w = gp->waiter; w; w = w->also) {
 		/* Woken, but not back from its call: its object may be gone already. */
 		if (!w->queue)

@@ -39,6 +39,8 @@ struct wait {
 	/* On g0, or on the plain thread: unlock what the wait was published under. */
 	void (*release)(void *arg);
 	void *release_arg;
+	/* select: a run ends meanwhile; takes the records out. NULL: they are just unlinked. */
+	void (*forget)(struct wait *wait);
 	struct goro_ctx *ctx;          /* what may cancel it: the goroutine's own, or NULL */
 	struct wait *ctx_next, *ctx_prev; /* ctx's lock */
 	bool is_enlisted;              /* ctx's lock */

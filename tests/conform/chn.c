@@ -3,7 +3,7 @@
  *
  *   send -> [buffer] or a parked receiver -> recv;   close -> every waiter
  *
- * The halves of CHN-03, 05 and 06 that speak of select belong to the select issue.
+ * The halves of CHN-03, 05 and 06 that speak of select are in sel.c.
  *
  * Go: chan_test.go: TestChan; test/chan/fifo.go; test/closedchan.go.
  */

@@ -3,8 +3,7 @@
  *
  *   send, close of closed -> panic -> goro_try -> the channel goes on working
  *
- * Select's rows of both cases belong to the select issue. The texts of uncaught panics are shown
- * by tests/errors.
+ * Select's rows of both cases are in sel.c. The texts of uncaught panics are shown by tests/errors.
  *
  * Go: test/closedchan.go, test/chan/select3.go, TestIssue5745.
  */

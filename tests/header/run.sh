@@ -102,6 +102,16 @@ for cxx in g++ clang++; do
 	done
 done
 
+# --- select's cases -----------------------------------------------------------------------------------
+
+cp "$here/select.c" select.cpp
+for cc in gcc clang; do
+	have $cc && compiles "select's cases, $cc" $cc -std=c11 $strict -fsyntax-only "$here/select.c"
+done
+for cxx in g++ clang++; do
+	have $cxx && compiles "select's cases, $cxx" $cxx -std=c++17 $strict -fsyntax-only select.cpp
+done
+
 # --- what must not compile --------------------------------------------------------------------------
 
 for n in 9 10 16 17 19 20 32; do
