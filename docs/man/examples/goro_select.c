@@ -28,14 +28,20 @@ int goro_main(int argc, char **argv)
 			GORO_SEND(next <= 3 ? in : NULL, &next),
 			GORO_RECV(out, &result),
 		};
-		if (goro_select(cases, 2, goro_now() + GORO_SEC(10)) == 0)
+		switch (goro_select(cases, 2, goro_now() + GORO_SEC(10))) {
+		case 0:
 			next++;
-		else
+			break;
+		case 1:
 			printf("%d\n", (sum += result));
+			break;
+		default: /* -ETIMEDOUT */
+			return 1;
+		}
 	}
 	if (goro_select_of(GORO_POLL, GORO_RECV(out, &result)) < 0)
 		printf("nothing more\n");
-	goro_chan_close(quit);
+	goro_chan_close(quit); /* square ends, now or in a moment: it still needs the channels */
 	return 0;
 }
 
