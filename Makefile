@@ -280,9 +280,11 @@ sanitizer_env := $(if $(filter thread,$(SAN)),TSAN_OPTIONS="$${TSAN_OPTIONS:-hal
 
 # The suites that are scripts find the variant in the environment.
 script_env = B=$(B) CC='$(CC)' CXX='$(CXX)' LIB=$(B)/libgoro.a
-.PHONY: exec-header exec-abi exec-cmd exec-examples exec-docs exec-man exec-amalgamation
+.PHONY: exec-sanitize exec-header exec-abi exec-cmd exec-examples exec-docs exec-man exec-amalgamation
 exec-header: lib
 	@$(script_env) tests/header/run.sh $(CURDIR)/$(B)/libgoro.a
+exec-sanitize: lib
+	@$(script_env) tests/sanitize/run.sh $(CURDIR)/$(B)/libgoro.a
 exec-abi: lib
 	@$(script_env) tests/abi/run.sh
 exec-cmd: lib
@@ -311,6 +313,7 @@ QEMU ?= env TAP_EMULATED=1 qemu-aarch64 -L /usr/aarch64-linux-gnu
 VALGRIND ?= valgrind -q --error-exitcode=99 --leak-check=no --fair-sched=try
 
 run-header:;		$(variant_make) exec-header $(release)
+run-sanitize:;		$(variant_make) exec-sanitize $(release)
 run-abi:;		$(variant_make) exec-abi $(release)
 run-cmd:;		$(variant_make) exec-cmd $(release)
 run-examples:;		$(variant_make) exec-examples $(release)
@@ -357,7 +360,7 @@ run-warnings:
 		fi; \
 	done; exit $$status
 
-fast_suites := tools floors header abi cmd examples docs man unit model errors conform fault fuzz stress \
+fast_suites := tools floors header sanitize abi cmd examples docs man unit model errors conform fault fuzz stress \
 	stress-tsan stress-asan
 slow_suites := tidy:python3 orders warnings amalgamation examples-clang:clang \
 	unit-clang:clang errors-clang:clang conform-clang:clang conform-debug stress-debug \

@@ -98,7 +98,7 @@
 #define cas_acq_rel(p, expected, desired) ATOMIC_CAS(p, expected, desired, memory_order_acq_rel)
 #define fence_seq_cst() atomic_thread_fence(memory_order_seq_cst)
 
-/* Set once at boot by os/os_fence.c, before a second thread exists: the kernel has membarrier. */
+/* Set once, by a constructor in os/os_fence.c: the kernel has membarrier. FE1. */
 extern bool fence_is_asymmetric;
 
 static inline void fence_light(void)

@@ -1,5 +1,6 @@
 /*
- * sanitize.h - telling ThreadSanitizer and AddressSanitizer about stacks that change.
+ * sanitize.h - telling ThreadSanitizer, AddressSanitizer and LeakSanitizer about stacks that change
+ * and memory that they did not give.
  *
  * The hooks are weak: a program that is linked with a sanitizer brings them, any other leaves them
  * NULL, so that one release library serves both. They must be called from functions that the
@@ -25,9 +26,15 @@ SANITIZE_HOOK void __tsan_destroy_fiber(void *fiber);
 SANITIZE_HOOK void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 SANITIZE_HOOK void __tsan_acquire(void *addr);
 SANITIZE_HOOK void __tsan_release(void *addr);
+SANITIZE_HOOK void AnnotateIgnoreReadsBegin(const char *file, int line);
+SANITIZE_HOOK void AnnotateIgnoreReadsEnd(const char *file, int line);
+SANITIZE_HOOK void AnnotateIgnoreWritesBegin(const char *file, int line);
+SANITIZE_HOOK void AnnotateIgnoreWritesEnd(const char *file, int line);
 SANITIZE_HOOK void __sanitizer_start_switch_fiber(void **save, const void *bottom, size_t size);
 SANITIZE_HOOK void __sanitizer_finish_switch_fiber(void *save, const void **bottom, size_t *size);
 SANITIZE_HOOK void __asan_unpoison_memory_region(const volatile void *addr, size_t size);
+SANITIZE_HOOK void __lsan_register_root_region(const void *addr, size_t size);
+SANITIZE_HOOK void __lsan_unregister_root_region(const void *addr, size_t size);
 
 /*
  * Does a switch order the goroutine before the scheduler on the same thread? When the library
@@ -46,7 +53,7 @@ SANITIZE_HOOK void __asan_unpoison_memory_region(const volatile void *addr, size
 #define TSAN_SWITCH_FLAGS 1u
 #endif
 
-/* Set once at boot: the program is linked with one of them. */
+/* Set once, by a constructor that runs before the program's: it is linked with one of them. */
 extern bool sanitize_is_on;
 
 /* What was written before a release of addr happens before what follows an acquire of it. */
@@ -62,6 +69,26 @@ SANITIZE_NOTHING static void sanitize_acquire_slow(void *addr)
 		__tsan_acquire(addr);
 }
 
+SANITIZE_NOTHING static void sanitize_hide_slow(bool is_hidden)
+{
+	if (!AnnotateIgnoreReadsBegin)
+		return;
+	if (is_hidden) {
+		AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+		AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+	} else {
+		AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+		AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+	}
+}
+
+/* LeakSanitizer: what this memory points to is in use. */
+SANITIZE_NOTHING static void sanitize_root_slow(const void *addr, size_t size)
+{
+	if (__lsan_register_root_region)
+		__lsan_register_root_region(addr, size);
+}
+
 static inline void sanitize_release(void *addr)
 {
 	if (__builtin_expect(sanitize_is_on, 0))
@@ -72,6 +99,27 @@ static inline void sanitize_acquire(void *addr)
 {
 	if (__builtin_expect(sanitize_is_on, 0))
 		sanitize_acquire_slow(addr);
+}
+
+/*
+ * Round calls of libc that ThreadSanitizer watches (mmap, calloc, memcpy) on the runtime's own
+ * memory: it does not see the locks that order them, nor shall it, since they order nothing of the
+ * program's. When the library itself is instrumented it sees all, and nothing is hidden.
+ */
+static inline void sanitize_hide(bool is_hidden)
+{
+#if !defined(__SANITIZE_THREAD__)
+	if (__builtin_expect(sanitize_is_on, 0))
+		sanitize_hide_slow(is_hidden);
+#else
+	(void)is_hidden;
+#endif
+}
+
+static inline void sanitize_root(const void *addr, size_t size)
+{
+	if (__builtin_expect(sanitize_is_on, 0))
+		sanitize_root_slow(addr, size);
 }
 
 #endif

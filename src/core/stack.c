@@ -86,7 +86,9 @@ static bool warm_reserve(size_t slots)
 	if (!bigger)
 		return false;
 	if (stack_pool.warm) {
+		sanitize_hide(true);
 		memcpy(bigger, stack_pool.warm, stack_pool.n_warm * sizeof(uintptr_t));
+		sanitize_hide(false);
 		os_mem_release(stack_pool.warm, stack_pool.warm_capacity * sizeof(uintptr_t));
 	}
 	stack_pool.warm = bigger;

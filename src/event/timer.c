@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/fatal.h"
+#include "base/sanitize.h"
 #include "os/os.h"
 
 #define ARITY 4u
@@ -24,7 +25,9 @@
 
 void timers_init(struct timers *ts)
 {
+	sanitize_hide(true);
 	memset(ts, 0, sizeof(*ts));
+	sanitize_hide(false);
 	lock_init(&ts->lock, LOCK_TIMERS);
 	store_rlx(&ts->first_when, TIMER_NEVER); /* relaxed: not published yet */
 }
@@ -79,7 +82,9 @@ static void heap_grow(struct timers *ts)
 	if (!bigger)
 		fatal("out of memory: no room for %u timers (%zu bytes)", capacity, size);
 	if (ts->entry) {
+		sanitize_hide(true);
 		memcpy(bigger, ts->entry, ts->count * sizeof(*bigger));
+		sanitize_hide(false);
 		os_mem_release(ts->entry, ts->capacity * sizeof(*bigger));
 	}
 	ts->entry = bigger;

@@ -55,7 +55,11 @@ void os_futex_wake(atomic_of(uint32_t) *word, int n);
 
 /* ---- os_fence.c ---- */
 
-void os_fence_init(void); /* GORODEBUG=membarrier=0 forbids it */
+/*
+ * A constructor calls it (FE1); tests too, with one thread, after a change of the environment.
+ * GORODEBUG=membarrier=0 forbids membarrier.
+ */
+void os_fence_init(void);
 
 /* ---- os_thread.c ---- */
 
@@ -69,6 +73,12 @@ void os_thread_stack(const void **lo, size_t *size); /* of the calling thread */
 
 /* ---- os_tasks.c ---- */
 
+/*
+ * The thread that comes with the first pthread_create() of a program: starts one that ends at once
+ * and looks which other is there now. 0: none, or several, of which none can be told.
+ */
+int os_thread_hidden(void);
+bool os_thread_exists(int tid); /* in this process */
 int os_threads_of_process(void);    /* tasks that exist now; -errno */
 /* More than n? Works without /proc, too; true also when it cannot be told. One thread at a time. */
 bool os_threads_exceed(int n);

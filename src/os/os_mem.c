@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 
 #include "base/fatal.h"
+#include "base/sanitize.h"
 #include "os/os.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -41,8 +42,10 @@ void *os_mem_reserve(size_t size)
 {
 	if (os_fault(OS_FAULT_MMAP))
 		return NULL;
+	sanitize_hide(true);
 	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	sanitize_hide(false);
 	return at == MAP_FAILED ? NULL : at;
 }
 
@@ -65,8 +68,11 @@ bool os_mem_renew(void *at, size_t size)
 {
 	if (os_fault(OS_FAULT_MMAP))
 		return false;
-	if (mmap(at, size, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+	sanitize_hide(true);
+	void *renewed = mmap(at, size, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	sanitize_hide(false);
+	if (renewed == MAP_FAILED)
 		fatal("out of memory: the kernel does not map %zu bytes of stacks anew (error %d)",
 		      size, errno);
 	return true;
@@ -156,10 +162,17 @@ void os_guard_returned(uint32_t count)
 
 void *os_alloc(size_t size)
 {
-	return os_fault(OS_FAULT_MALLOC) ? NULL : calloc(1, size);
+	if (os_fault(OS_FAULT_MALLOC))
+		return NULL;
+	sanitize_hide(true);
+	void *at = calloc(1, size);
+	sanitize_hide(false);
+	return at;
 }
 
 void os_free(void *at)
 {
+	sanitize_hide(true);
 	free(at);
+	sanitize_hide(false);
 }

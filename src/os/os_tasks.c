@@ -16,8 +16,11 @@
  *
  * Locking: the caller's (sched.lock). Go: checkdead knows all threads, or is told of cgo.
  */
+#include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -89,4 +92,41 @@ bool os_threads_exceed(int n)
 	if (count <= n)
 		count = count_all(pid, n);
 	return count < 0 || count > n; /* TK3 */
+}
+
+static void *leave_id(void *arg)
+{
+	*(int *)arg = os_thread_id();
+	return NULL;
+}
+
+int os_thread_hidden(void)
+{
+	int ended = 0, self = os_thread_id(), other = 0;
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, leave_id, &ended) == 0)
+		pthread_join(thread, NULL);
+	DIR *tasks = opendir("/proc/self/task");
+	const struct dirent *entry;
+
+	if (!tasks)
+		return 0;
+	while ((entry = readdir(tasks))) {
+		int tid = atoi(entry->d_name);
+		if (tid <= 0 || tid == self || tid == ended) /* the kernel may still list it */
+			continue;
+		if (other) {
+			other = 0; /* more than one */
+			break;
+		}
+		other = tid;
+	}
+	closedir(tasks);
+	return other;
+}
+
+bool os_thread_exists(int tid)
+{
+	return syscall(SYS_tgkill, getpid(), tid, 0) == 0;
 }

@@ -16,6 +16,7 @@
  */
 #include "queue/gfree.h"
 
+#include "base/sanitize.h"
 #include "core/lock.h"
 #include "os/os.h"
 
@@ -102,6 +103,7 @@ static bool slab_add(void)
 		return false;
 	struct slab *s = (struct slab *)slabs.region;
 	slabs.region += SLAB_SIZE;
+	sanitize_root(s, SLAB_SIZE); /* arguments, names and deferred calls hang on Gs */
 	s->next_all = slabs.all;
 	slabs.all = s;
 	slab_list(s);

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "base/fatal.h"
+#include "base/sanitize.h"
 #include "event/timer.h"
 #include "goro.h"
 #include "os/os.h"
@@ -53,6 +54,7 @@ static void main_entry(void *arg)
 	/* Only now: what was deferred may have panicked or called goro_exit. */
 	if (call->does_exit)
 		exit(sched.main_result);
+	sanitize_release(&main_call);
 }
 
 uint32_t procs_wanted(void)
@@ -139,24 +141,24 @@ static void procs_free(void)
 /* BT2: what the run left behind. */
 static void g_bury(struct g *gp, void *arg)
 {
+	void *sanitize_back = unlikely(sanitize_is_on && gp->sp) ? sanitize_as_g(gp) : NULL;
+
 	(void)arg;
 	if (gp->waiter && g_waiter_bury)
 		g_waiter_bury(gp);
 	ctx_drop(gp->ctx);
-	if (gp->sp)
-		deferred_drop_all(gp); /* before its stack goes */
 	if (gp->name)
 		os_free(gp->name);
 	if (!gp->sp && gp->args_size > G_INLINE_ARGS && gp->args_size != ARGS_ARE_POINTER)
 		os_free(gp->u.heap);
 	if (gp->sp)
 		deferred_drop_all(gp); /* some records lie on its stack */
+	if (unlikely(sanitize_is_on && gp->sp))
+		sanitize_g_end(gp, sanitize_back);
 	if (gp->has_own_stack)
 		stack_unmap(gp->stack);
 	else if (gp->stack.lo)
 		stack_give(&sched.p[0]->stacks, gp->stack, gp->has_canary);
-	if (gp->tsan_fiber)
-		sanitize_g_end(gp);
 	g_wipe(gp);
 	store_rlx(&gp->state, G_DEAD); /* relaxed: no other thread is left */
 }
@@ -185,7 +187,6 @@ static int boot(void)
 					.fn = (void (*)(void))main_call.fn};
 
 	os_fault_init();
-	os_fence_init();
 	os_guard_init();
 	state_reset();
 	store_rel(&sched.run_state, RUN_STARTING); /* RUN-STATE */
@@ -237,6 +238,7 @@ static int run(struct main_call call)
 		fatal_wait();
 	run_clear();
 	store_rel(&sched.run_state, RUN_NONE); /* RUN-STATE */
+	sanitize_acquire(&main_call); /* what fn wrote is visible after the return */
 	return result;
 }
 

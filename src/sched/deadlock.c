@@ -7,7 +7,8 @@
  *      FN3), and every thread that the runtime did not make is blocked in a call of the library
  *      without a deadline: then no goroutine will ever run again.
  * DL2  Other threads might still act, so they suppress the report; a thread that has just ended is
- *      still counted by the kernel for a moment, so sysmon looks again, rarely and rarer.
+ *      still counted by the kernel for a moment, so sysmon looks again, rarely and rarer. The
+ *      thread that ThreadSanitizer starts calls nothing of the program's and does not count.
  *
  * Locking: the caller holds sched.lock. Go: checkdead in runtime/proc.go.
  */
@@ -45,7 +46,7 @@ void deadlock_check(void)
 {
 	if (something_can_happen())
 		return;
-	int known = (int)sched.n_m + 1 +
+	int known = (int)sched.n_m + 1 + sanitize_threads() +
 		    (int)load_rlx(&sched.n_foreign_blocked); /* relaxed: see DL2 */
 	if (os_threads_exceed(known)) {
 		if (xchg_rlx(&is_suspected, 1) == 0) /* relaxed: sysmon looks in its own time */

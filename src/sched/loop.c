@@ -19,6 +19,21 @@
 #include "sched/sched.h"
 
 bool sanitize_is_on;
+static int tsan_thread; /* ThreadSanitizer's own thread, or 0 */
+
+/* Early, so that the only thread that can be there beside this one is ThreadSanitizer's. */
+__attribute__((constructor(101))) static void sanitize_look(void)
+{
+	sanitize_is_on = __tsan_switch_to_fiber || __sanitizer_start_switch_fiber ||
+			 __lsan_register_root_region;
+	if (__tsan_switch_to_fiber)
+		tsan_thread = os_thread_hidden();
+}
+
+int sanitize_threads(void)
+{
+	return tsan_thread && os_thread_exists(tsan_thread) ? 1 : 0;
+}
 
 /*
  * Each of these stands where the stacks change; the sanitizers must not instrument
@@ -148,27 +163,60 @@ void *schedule_picked(struct m *mp, struct g *gp)
 	}
 }
 
-/* A fresh fiber for a fresh stack; what an earlier owner of the stack left poisoned is ours now. */
-SANITIZE_NOTHING void sanitize_g_begin(struct g *gp)
+/* What follows counts as the goroutine's own doing. Of ThreadSanitizer only. */
+SANITIZE_NOTHING void *sanitize_as_g(struct g *gp)
 {
-	if (__tsan_create_fiber)
-		gp->tsan_fiber = __tsan_create_fiber(0);
-	if (__asan_unpoison_memory_region)
-		__asan_unpoison_memory_region((void *)gp->stack.lo, gp->stack.hi - gp->stack.lo);
+	if (!__tsan_switch_to_fiber || !gp->tsan_fiber)
+		return NULL;
+	void *back = __tsan_get_current_fiber();
+	__tsan_switch_to_fiber(gp->tsan_fiber, TSAN_SWITCH_FLAGS);
+	return back;
 }
 
-SANITIZE_NOTHING void sanitize_g_end(struct g *gp)
+SANITIZE_NOTHING void sanitize_as_before(void *back)
 {
-	if (__tsan_destroy_fiber && gp->tsan_fiber)
-		__tsan_destroy_fiber(gp->tsan_fiber);
+	if (back)
+		__tsan_switch_to_fiber(back, TSAN_SWITCH_FLAGS);
+}
+
+/*
+ * A fresh fiber for a fresh stack; what an earlier owner of the stack left poisoned is ours now,
+ * and what it did there was before.
+ */
+SANITIZE_NOTHING void *sanitize_g_begin(struct g *gp)
+{
+	if (__asan_unpoison_memory_region)
+		__asan_unpoison_memory_region((void *)gp->stack.lo, gp->stack.hi - gp->stack.lo);
+	if (__lsan_register_root_region)
+		__lsan_register_root_region((void *)gp->stack.lo, gp->stack.hi - gp->stack.lo);
+	if (!__tsan_create_fiber)
+		return NULL;
+	gp->tsan_fiber = __tsan_create_fiber(0);
+	void *back = sanitize_as_g(gp);
+	__tsan_acquire(gp);
+	__tsan_acquire((void *)gp->stack.lo);
+	return back;
+}
+
+SANITIZE_NOTHING void sanitize_g_end(struct g *gp, void *back)
+{
+	if (__lsan_unregister_root_region)
+		__lsan_unregister_root_region((void *)gp->stack.lo, gp->stack.hi - gp->stack.lo);
+	if (!__tsan_destroy_fiber || !gp->tsan_fiber)
+		return;
+	__tsan_release((void *)gp->stack.lo);
+	sanitize_as_before(back);
+	__tsan_destroy_fiber(gp->tsan_fiber);
 	gp->tsan_fiber = NULL;
 }
 
 SANITIZE_NOTHING void sanitize_m_begin(struct m *mp)
 {
-	sanitize_is_on = __tsan_switch_to_fiber || __sanitizer_start_switch_fiber;
 	if (__tsan_get_current_fiber)
 		mp->tsan_fiber = __tsan_get_current_fiber();
-	if (sanitize_is_on)
+	if (sanitize_is_on) {
+		sanitize_hide(true);
 		os_thread_stack(&mp->stack_lo, &mp->stack_size);
+		sanitize_hide(false);
+	}
 }

@@ -77,9 +77,16 @@ noreturn void leave_for_g0(struct m *mp, struct g *gp, void *(*fn)(void *));
 void schedule_until_end(struct m *mp);
 /* Records for the sanitizers: the first thing on a G's stack; a G's life; a thread's. */
 void sanitize_enter_g(struct g *gp);
-void sanitize_g_begin(struct g *gp);
-void sanitize_g_end(struct g *gp);
+/*
+ * From sanitize_g_begin() or sanitize_as_g() to sanitize_as_before() or sanitize_g_end(), what g0
+ * does counts as done by the G: these hand over what the first returned.
+ */
+void *sanitize_g_begin(struct g *gp);
+void *sanitize_as_g(struct g *gp);
+void sanitize_as_before(void *back);
+void sanitize_g_end(struct g *gp, void *back);
 void sanitize_m_begin(struct m *mp);
+int sanitize_threads(void); /* of theirs, that exist now */
 /* Prepare gp to run on mp; its context. */
 void *execute(struct m *mp, struct g *gp);
 

@@ -188,7 +188,6 @@ static struct ctx_leaving *g_entry(void *arg)
 	struct g *gp = arg;
 
 	sanitize_enter_g(gp);
-	sanitize_acquire(gp);
 	if (gp->args_size == ARGS_ARE_POINTER)
 		gp->entry(gp->u.run.start_arg);
 	else
@@ -205,11 +204,13 @@ static struct ctx_leaving *g_entry(void *arg)
 
 void g_first_run(struct m *mp, struct g *gp)
 {
-	void *top, *start_arg = NULL;
+	void *top, *start_arg = NULL, *sanitize_back = NULL;
 
 	if (!gp->has_own_stack)
 		gp->stack = stack_take(&load_rlx(&mp->p)->stacks, /* relaxed: our own */
 				       &gp->has_canary);
+	if (unlikely(sanitize_is_on))
+		sanitize_back = sanitize_g_begin(gp);
 	if (gp->args_size == ARGS_ARE_POINTER) {
 		start_arg = gp->u.arg;
 		top = (void *)(stack_top(gp->stack) & ~(uintptr_t)15);
@@ -226,7 +227,7 @@ void g_first_run(struct m *mp, struct g *gp)
 	gp->u.run.start_arg = start_arg;
 	gp->sp = ctx_make(top, g_entry, gp);
 	if (unlikely(sanitize_is_on))
-		sanitize_g_begin(gp);
+		sanitize_as_before(sanitize_back);
 }
 
 static void *exit_on_g0(void *arg)
@@ -238,19 +239,20 @@ static void *exit_on_g0(void *arg)
 
 	if (unlikely(gp->has_canary) && !stack_canary_is_intact(gp->stack))
 		stack_overflow_found(gp);
-	if (unlikely(sanitize_is_on))
-		sanitize_g_end(gp);
+	void *sanitize_back = unlikely(sanitize_is_on) ? sanitize_as_g(gp) : NULL;
 	mp->curg = NULL;
 	g_transition(gp, G_RUNNING, G_DEAD);
 	if (unlikely(gp->name != NULL))
 		os_free(gp->name);
+	bool was_locked = gp->locked_m != NULL;
+	if (unlikely(gp->ctx != NULL))
+		ctx_drop(gp->ctx);
+	if (unlikely(sanitize_is_on))
+		sanitize_g_end(gp, sanitize_back);
 	if (likely(!gp->has_own_stack))
 		stack_give(&pp->stacks, gp->stack, gp->has_canary);
 	else
 		stack_unmap(gp->stack);
-	bool was_locked = gp->locked_m != NULL;
-	if (unlikely(gp->ctx != NULL))
-		ctx_drop(gp->ctx);
 	if (unlikely(gp->name || gp->ctx || was_locked || gp->has_own_stack || gp->has_canary ||
 		     gp->is_main || sanitize_is_on))
 		g_wipe(gp);

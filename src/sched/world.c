@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/rand.h"
+#include "base/sanitize.h"
 #include "event/timer.h"
 #include "goro.h"
 #include "os/os.h"
@@ -245,7 +246,9 @@ static struct p *p_new(uint32_t id)
 	/* What lies in its cache is in no G: one more for a slot that the scavenger has in hand. */
 	if (!pp || stack_pool_grow(STACK_CACHE + 1) < 0)
 		return NULL;
+	sanitize_hide(true);
 	memset(pp, 0, sizeof(*pp));
+	sanitize_hide(false);
 	pp->id = id;
 	pp->seen_since = os_now();
 	pp->rand = rand_seed(id + (uint64_t)os_now());

@@ -59,8 +59,12 @@ goro_chan *goro_chan_ref(goro_chan *c)
 
 void goro_chan_unref(goro_chan *c)
 {
-	if (!c || add_acq_rel(&c->refs, (uint32_t)-1) != 1) /* CHAN-REF: what others did before */
+	if (!c)
 		return;
+	sanitize_release(c);
+	if (add_acq_rel(&c->refs, (uint32_t)-1) != 1) /* CHAN-REF: what others did before */
+		return;
+	sanitize_acquire(c);
 	lock_acquire(&c->lock);
 	bool is_free = c->n_selecting == 0 || !MODEL_KEEP("chan-orphan");
 	c->is_orphan = true;
@@ -75,8 +79,10 @@ void chan_leave(goro_chan *c, uint32_t n_records)
 	c->n_selecting -= n_records;
 	bool is_free = c->is_orphan && c->n_selecting == 0;
 	lock_release(&c->lock);
-	if (unlikely(is_free))
+	if (unlikely(is_free)) {
+		sanitize_acquire(c);
 		os_free(c);
+	}
 }
 
 void panic_send_on_closed(void)

@@ -353,6 +353,22 @@ TAP_CASE(fence_can_be_told_to_do_without_membarrier, .procs = "-")
 	fence_light();
 }
 
+static bool was_asymmetric;
+
+/* A constructor of the program's may use a channel, or start a thread that does. */
+__attribute__((constructor)) static void look_early(void)
+{
+	was_asymmetric = fence_is_asymmetric;
+}
+
+TAP_CASE(fe1_fences_are_what_they_are_before_the_first_constructor, .procs = "-")
+{
+	bool was_early = was_asymmetric;
+
+	os_fence_init();
+	expect_eq(was_early, fence_is_asymmetric);
+}
+
 /* Two sides store and then look at each other's store: at least one sees it. */
 static atomic_of(uint32_t) round_of[2], stored[2], seen[2];
 
