@@ -26,7 +26,7 @@ lib=${LIB:-build/libgoro.a}
 
 if [ $# = 0 ]; then
 	set -- spawn_burst spawn_join yield pingpong chan_buffered select sieve skynet parked sleep_late sleepers \
-		wordcount
+		mutex rwmutex cond waitgroup once wordcount
 fi
 go=$(command -v go)
 [ -n "$go" ] || echo "bench/run.sh: there is no go here: only goro is measured" >&2
@@ -134,6 +134,15 @@ BEGIN {
 	label("Sleep100us", "lateness of a sleep of 100 us")
 	label("Sleep1ms", "lateness of a sleep of 1 ms")
 	label("Sleepers", "sleep of 1 to 1000 us, 100 000 at a time")
+	label("MutexFree", "mutex: lock and unlock, free")
+	label("Mutex4", "mutex, four contenders")
+	label("RWMutexRead", "rwmutex: a reader, alone")
+	label("RWMutexRead4", "rwmutex, four readers")
+	label("RWMutexMixed4", "rwmutex, four, 1 % writers")
+	label("CondPingPong", "round trip by a cond")
+	label("WaitGroupAddDone", "wait group: add and done")
+	label("WaitGroup4", "wait group: start four, wait for them")
+	label("Once", "once, after the first")
 	label("Wordcount", "wordcount, whole program")
 	units["ns/op"] = "ns"
 	units["cpu-ns/op"] = "ns of CPU"

@@ -223,15 +223,30 @@ void mutex_unlock(struct mutex *m)
 		mutex_unlock_slow(m);
 }
 
+/* The rare parts of the next two are tail calls, so that the usual one needs no frame. */
+__attribute__((noinline)) static void mutex_lock_otherwise(struct mutex *m)
+{
+	preempt_check();
+	(void)mutex_lock_slow(m, GORO_FOREVER, true);
+	sanitize_acquire(m);
+}
+
+__attribute__((noinline)) static void mutex_unlock_otherwise(struct mutex *m)
+{
+	sanitize_release(m);
+	mutex_unlock_slow(m);
+}
+
 void goro_mutex_lock(goro_mutex *mutex)
 {
 	struct mutex *m = mutex_of(mutex);
 	uint32_t unlocked = 0;
 
-	preempt_check();
-	if (unlikely(!cas_acq(&m->state, &unlocked, MUTEX_LOCKED))) /* MUTEX-HOLD */
-		(void)mutex_lock_slow(m, GORO_FOREVER, true);
-	sanitize_acquire(m);
+	if (unlikely(load_rlx(&attention)) || /* relaxed: as in preempt_check */
+	    unlikely(!cas_acq(&m->state, &unlocked, MUTEX_LOCKED))) /* MUTEX-HOLD */
+		mutex_lock_otherwise(m);
+	else
+		sanitize_acquire(m);
 }
 
 int goro_mutex_lock_until(goro_mutex *mutex, int64_t deadline)
@@ -263,7 +278,9 @@ bool goro_mutex_trylock(goro_mutex *mutex)
 void goro_mutex_unlock(goro_mutex *mutex)
 {
 	struct mutex *m = mutex_of(mutex);
+	uint32_t held = MUTEX_LOCKED;
 
-	sanitize_release(m);
-	mutex_unlock(m);
+	if (unlikely(sanitize_is_on) ||
+	    unlikely(!cas_acq_rel(&m->state, &held, 0))) /* MUTEX-HOLD */
+		mutex_unlock_otherwise(m);
 }

@@ -94,28 +94,34 @@ static void once_wait(struct once *o)
 	waitq_wait_shielded(&w, &o->lock, WAIT_MUTEX);
 }
 
-/* Nobody has called it yet, as far as we know. */
+/* Nobody has called it yet, as far as we know; or there is something else to look at. */
 __attribute__((noinline)) static void once_do_slow(struct once *o, void (*fn)(void *), void *arg)
 {
-	struct m *mp = m_self();
 	uint32_t fresh = 0;
 
+	preempt_check();
+	if (load_acq(&o->state) == ONCE_DONE) { /* ONCE-DONE: what fn has written */
+		sanitize_acquire(o);
+		return;
+	}
 	if (unlikely(!fn))
 		panic_at("goro_once_do of nil func value");
+	struct m *mp = m_self();
 	if (!cas_acq(&o->state, &fresh, ONCE_RUNNING)) /* ONCE-DONE */
 		once_wait(o);
 	else if (mp && mp->curg)
 		once_run_in_g(o, mp->curg, fn, arg);
 	else
 		once_run_in_thread(o, fn, arg);
+	sanitize_acquire(o); /* only its address: it may be gone */
 }
 
 void goro_once_do(goro_once *once, void (*fn)(void *), void *arg)
 {
 	struct once *o = once_of(once);
 
-	preempt_check();
-	if (unlikely(load_acq(&o->state) != ONCE_DONE)) /* ONCE-DONE: what fn has written */
+	/* relaxed: as in preempt_check */
+	if (unlikely(load_acq(&o->state) != ONCE_DONE) || /* ONCE-DONE: what fn has written */
+	    unlikely(load_rlx(&attention)) || unlikely(sanitize_is_on))
 		once_do_slow(o, fn, arg);
-	sanitize_acquire(o); /* only its address: it may be gone */
 }

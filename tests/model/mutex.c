@@ -177,7 +177,7 @@ static void test_negative(void)
 	explore_finds(&(struct explore_test){"mutex: found when unlocking orders nothing",
 					     MUTEX(setup_barging, lock_unlock, lock_unlock, NULL,
 						   NULL),
-					     TRY(2, 1), .weaken = "mutex_unlock"},
+					     TRY(2, 1), .weaken = "goro_mutex_unlock"},
 		      "data race");
 	explore_finds(&(struct explore_test){"mutex: found when locking orders nothing",
 					     MUTEX(setup_barging, lock_unlock, lock_unlock, NULL,
