@@ -11,7 +11,7 @@
 struct job {
 	goro_once once;
 	goro_chan *gate;
-	int value, n_begun, n_ended, n_early; /* value: plain */
+	int value, n_begun, n_ended, n_back, n_early; /* value: plain */
 };
 
 static void works(void *arg)
@@ -30,6 +30,7 @@ static void calls(void *arg)
 	goro_once_do(&j->once, works, j);
 	if (!load(&j->n_ended) || j->value != 1)
 		add(&j->n_early, 1);
+	add(&j->n_back, 1);
 }
 
 static void *thread_calls(void *j)
@@ -51,9 +52,9 @@ GORO_CASE(ten_come_at_once_and_none_is_back_before_it_is_over, .id = "SYN-12", .
 		goro_yield();
 	expect_eq(load(&j.n_ended), 0);
 	goro_chan_send(j.gate, NULL);
+	wait_for(load(&j.n_back) == 12); /* before the joins, which keep the P from the others */
 	for (int i = 0; i < 2; i++)
 		pthread_join(threads[i], NULL);
-	wait_for(goro_count() == 1);
 	calls(&j);
 	expect_eq(j.n_begun, 1);
 	expect_eq(j.n_early, 0);
