@@ -231,7 +231,21 @@ $(white_programs): $(B)/%: %.c $(B)/libgoro_test.a $(CONFIG)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(white_flags) $(LDFLAGS) -MMD -MP $< $(B)/libgoro_test.a $(backtrace_lib) -o $@
 
-$(black_programs): $(B)/%: %.c $(B)/libgoro.a $(CONFIG)
+# A program with a second half in C++: NAME.c and NAME_inside.cc.
+cxx_programs := $(patsubst %_inside.cc,$(B)/%,$(wildcard tests/*/*_inside.cc))
+cxx_flags = $(filter-out -std=gnu11 -fblocks,$(program_flags)) -std=gnu++17
+
+$(cxx_programs:%=%_inside.o): $(B)/%.o: %.cc $(CONFIG)
+	$(call say,CXX)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(CFLAGS) $(cxx_flags) -MMD -MP -c $< -o $@
+
+$(cxx_programs): $(B)/%: %.c $(B)/%_inside.o $(B)/libgoro.a $(CONFIG)
+	$(call say,CC)
+	$(Q)$(CC) $(CFLAGS) $(program_flags) -MMD -MP -c $< -o $@.o
+	$(Q)$(CXX) $(CFLAGS) $(cxx_flags) $(LDFLAGS) $@.o $(B)/$*_inside.o $(B)/libgoro.a -o $@
+
+$(filter-out $(cxx_programs),$(black_programs)): $(B)/%: %.c $(B)/libgoro.a $(CONFIG)
 	$(call say,CC)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(program_flags) $(LDFLAGS) -MMD -MP $< $(B)/libgoro.a -o $@

@@ -898,7 +898,8 @@ GORO_API void goro_defer(void (*fn)(void *), void *arg);
  * either way.
  *
  * A goro_exit() inside is not caught. Blocks as long as fn does. The frames of fn are left as by
- * longjmp(): a lock that they held is still held, and C++ destructors do not run.
+ * longjmp(): a lock that they held is still held, and C++ destructors do not run. A C++ exception
+ * that leaves fn, or a deferred call, ends the process by std::terminate().
  *
  * Returns true when fn returned; false when it panicked, with the message in msg (up to msg_size
  * bytes with the ending NUL, cut to fit; msg may be NULL).

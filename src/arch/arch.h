@@ -54,6 +54,13 @@ _Static_assert(offsetof(struct ctx_leaving, fn) == CTX_LEAVING_FN &&
  */
 void *ctx_make(void *top, struct ctx_leaving *(*entry)(void *), void *arg);
 
+/*
+ * fn(arg), for a function of the program that our own frames must not be left out of by a C++
+ * exception: the C++ runtime finds no way past this frame and calls std::terminate(). longjmp(),
+ * pthread_exit() and our switches pass.
+ */
+void ctx_call(void (*fn)(void *), void *arg);
+
 /* The bytes that ctx_make needs below `top`. */
 #define CTX_FIRST_FRAME CTX_FRAME_SIZE
 

@@ -154,4 +154,43 @@ ctx_make:
 	.cfi_endproc
 	.size	ctx_make, . - ctx_make
 
+/*
+ * void ctx_call(void (*fn)(void *), void *arg)
+ *               rdi                 rsi
+ */
+	.globl	ctx_call
+	.hidden	ctx_call
+	.type	ctx_call, @function
+	.p2align 4
+ctx_call:
+	.cfi_startproc
+	.cfi_personality 0x1b, ctx_personality
+	subq	$8, %rsp
+	.cfi_adjust_cfa_offset 8
+	movq	%rdi, %rax
+	movq	%rsi, %rdi
+	callq	*%rax
+	addq	$8, %rsp
+	.cfi_adjust_cfa_offset -8
+	retq
+	.cfi_endproc
+	.size	ctx_call, . - ctx_call
+
+/*
+ * What the C++ runtime asks about the frame above; esi: what it is doing. While it looks for a
+ * handler (1): an error, 3, which makes it call std::terminate(). While it unwinds without one, for
+ * pthread_exit(): go on, 8.
+ */
+	.type	ctx_personality, @function
+	.p2align 4
+ctx_personality:
+	.cfi_startproc
+	movl	$8, %eax
+	movl	$3, %ecx
+	testb	$1, %sil
+	cmovnel	%ecx, %eax
+	retq
+	.cfi_endproc
+	.size	ctx_personality, . - ctx_personality
+
 	.section .note.GNU-stack, "", @progbits

@@ -16,6 +16,8 @@
  * PN4  A panic that nobody will catch counts in sched.n_uncaught from before its deferred calls; a
  *      goro_exit among them takes it off. Main does not leave while a report is being printed,
  *      and gives those deferred calls some time before it does.
+ * PN6  No C++ exception passes a goro_try or a deferred call: what is linked in the frames here
+ *      would outlive them.
  *
  * A plain thread has no deferred calls, but goro_try works there: its frames hang on a key of
  * pthread_setspecific, since the only thread-local is the M. Not in one list for all threads: a
@@ -30,6 +32,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "arch/arch.h"
 #include "base/fatal.h"
 #include "goro.h"
 #include "os/os.h"
@@ -76,7 +79,7 @@ void run_deferred(struct g *gp, struct deferred *until)
 		gp->u.run.deferred = d->next; /* PN1 */
 		if (!d->is_lent)
 			os_free(d);
-		fn(arg);
+		ctx_call(fn, arg); /* PN6 */
 	}
 }
 
@@ -291,7 +294,7 @@ __attribute__((noinline)) static bool try_call(struct try_frame *try, void (*fn)
 {
 	if (_setjmp(try->back) != 0)
 		return false;
-	fn(arg);
+	ctx_call(fn, arg); /* PN6 */
 	return true;
 }
 

@@ -62,7 +62,7 @@ static void once_run_in_g(struct once *o, struct g *gp, void (*fn)(void *), void
 	struct deferred record;
 
 	deferred_lend(gp, &record, once_finish, o);
-	fn(arg);
+	ctx_call(fn, arg); /* no C++ exception may pass */
 	deferred_take_back(gp, &record);
 	once_finish(o);
 }
