@@ -108,6 +108,17 @@ void os_thread_stack(const void **lo, size_t *size)
 	*size = 0;
 }
 
+int os_thread_hidden(void)
+{
+	return 0;
+}
+
+bool os_thread_exists(int tid)
+{
+	(void)tid;
+	return false;
+}
+
 void goro_panic(const char *fmt, ...)
 {
 	explore_fail((struct explore_site){"goro_panic", fmt, 0}, "panic");
