@@ -144,6 +144,68 @@ static void *thread_visits_channels(void *unused)
 	return unused;
 }
 
+static void visits_select(void)
+{
+	goro_chan *a = goro_chan_of(int, 1), *b = goro_chan_of(int, 0);
+	int value = 3, got = 0;
+	bool ok = false;
+	goro_case cases[] = {GORO_RECV(b, &got), GORO_SEND(a, &value), GORO_RECV(NULL, NULL)};
+	expect_eq(goro_select(cases, 3, GORO_FOREVER), 1);
+	expect_eq(goro_select(cases, 1, GORO_POLL), -ETIMEDOUT);
+	expect_eq(goro_select(cases, 3, goro_now() + GORO_US(200)), -ETIMEDOUT);
+	expect_eq(goro_select_of(GORO_FOREVER, GORO_RECV_OK(a, &got, &ok)), 0);
+	expect(ok && got == 3);
+	goro_chan_close(b);
+	expect_eq(goro_select(cases, 1, GORO_FOREVER), 0);
+	expect_eq(got, 0);
+	goro_chan_unref(a);
+	goro_chan_unref(b);
+}
+
+static void visits_locks(void)
+{
+	goro_mutex m = {0};
+	goro_rwmutex rw = {0};
+	goro_cond cond = {0};
+	int64_t soon = goro_now() + GORO_US(200);
+	goro_mutex_lock(&m);
+	expect(!goro_mutex_trylock(&m));
+	expect_eq(goro_mutex_lock_until(&m, soon), -ETIMEDOUT);
+	expect_eq(goro_cond_wait_until(&cond, &m, soon), -ETIMEDOUT);
+	goro_cond_signal(&cond);
+	goro_cond_broadcast(&cond);
+	goro_mutex_unlock(&m);
+	goro_rwmutex_rdlock(&rw);
+	expect(goro_rwmutex_tryrdlock(&rw));
+	expect_eq(goro_rwmutex_wrlock_until(&rw, goro_now() + GORO_US(200)), -ETIMEDOUT);
+	goro_rwmutex_rdunlock(&rw);
+	goro_rwmutex_rdunlock(&rw);
+	goro_rwmutex_wrlock(&rw);
+	expect_eq(goro_rwmutex_rdlock_until(&rw, goro_now() + GORO_US(200)), -ETIMEDOUT);
+	goro_rwmutex_wrunlock(&rw);
+}
+
+static void visits_counters(void)
+{
+	goro_waitgroup wg = {0};
+	goro_sem sem;
+	goro_once once = {0};
+	int n = 0;
+	goro_waitgroup_add(&wg, 1);
+	expect_eq(goro_waitgroup_wait_until(&wg, goro_now() + GORO_US(200)), -ETIMEDOUT);
+	goro_waitgroup_done(&wg);
+	goro_waitgroup_wait(&wg);
+	goro_sem_init(&sem, 2);
+	goro_sem_acquire(&sem, 2);
+	expect(!goro_sem_tryacquire(&sem, 1));
+	expect_eq(goro_sem_acquire_until(&sem, 1, goro_now() + GORO_US(200)), -ETIMEDOUT);
+	goro_sem_release(&sem, 2);
+	expect_eq(goro_sem_acquire_until(&sem, 2, GORO_FOREVER), 0);
+	for (int i = 0; i < 3; i++)
+		goro_once_do(&once, counts, &n);
+	expect_eq(n, 1);
+}
+
 static void *thread_visits(void *arg)
 {
 	struct visit *v = arg;
@@ -151,6 +213,9 @@ static void *thread_visits(void *arg)
 	visits_spawning(v);
 	visits_asking(v);
 	thread_visits_channels(NULL);
+	visits_select();
+	visits_locks();
+	visits_counters();
 	goro_chan_send(v->done, NULL);
 	return NULL;
 }
@@ -385,6 +450,28 @@ static void *thread_receives_until_forever(void *c)
 	return NULL;
 }
 
+static void *thread_selects(void *c)
+{
+	goro_select_of(GORO_FOREVER, GORO_RECV(c, NULL), GORO_SEND(NULL, NULL));
+	return NULL;
+}
+
+static goro_mutex shared_mutex;
+
+static void *thread_locks(void *unused)
+{
+	goro_mutex_lock(&shared_mutex);
+	return unused;
+}
+
+static void *thread_waits_for_a_group(void *unused)
+{
+	static goro_waitgroup wg;
+	goro_waitgroup_add(&wg, 1);
+	goro_waitgroup_wait(&wg);
+	return unused;
+}
+
 static void *thread_comes_back_and_parks(void *c)
 {
 	goro_chan_recv_until(c, NULL, goro_now() + GORO_MS(150));
@@ -414,6 +501,10 @@ GORO_CHILD(beside_waiting_threads)
 	start_thread(thread_sends, NULL);
 	start_thread(thread_receives, shared);
 	start_thread(thread_receives_until_forever, shared);
+	start_thread(thread_selects, shared);
+	start_thread(thread_waits_for_a_group, NULL);
+	goro_mutex_lock(&shared_mutex);
+	start_thread(thread_locks, NULL);
 	parks();
 }
 
@@ -504,6 +595,16 @@ static void *thread_times_out_and_sends(void *c)
 	return NULL;
 }
 
+static void *thread_selects_in_vain_and_sends(void *c)
+{
+	goro_mutex held = {0};
+	goro_mutex_lock(&held);
+	goro_select(NULL, 0, goro_now() + GORO_MS(150));
+	goro_mutex_lock_until(&held, goro_now() + GORO_MS(150));
+	goro_chan_send(c, NULL);
+	return NULL;
+}
+
 static void *thread_sends_in_vain_and_sends(void *c)
 {
 	goro_chan_send_until(goro_chan_make(0, 0), NULL, goro_now() + GORO_MS(300));
@@ -536,8 +637,8 @@ GORO_CASE(thread_that_could_still_act_hides_a_deadlock, .id = "DIA-01")
 		thread_runs_and_sends,	    thread_blocks_in_the_kernel_and_sends,
 		thread_sleeps_and_sends,    thread_times_out_and_sends,
 		thread_spawns_a_sender,     thread_sends_in_vain_and_sends,
-		thread_joins_one_that_sends};
-	for (int i = 0; i < 7; i++) {
+		thread_joins_one_that_sends, thread_selects_in_vain_and_sends};
+	for (int i = 0; i < 8; i++) {
 		goro_chan *c = goro_chan_make(0, 0);
 		start_thread(what[i], c);
 		goro_chan_recv(c, NULL);
