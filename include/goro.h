@@ -575,7 +575,103 @@ GORO_API int goro_select(goro_case *cases, size_t n, int64_t deadline);
 
 /* -------------------------------------------------------------------------------------------------
  * Timers
+ *
+ * All of these calls may be made from any goroutine and any plain thread, for the same timer too,
+ * and never block for long; none allocates but the three that make a timer. They need a runtime:
+ * when a run ends its timers stop, without a trace of it; they can be freed, or reset in the next
+ * run. A time past the end of the clock never comes.
+ *
+ * A timer that waits for its time keeps the report of a deadlock away, however long it is; one that
+ * was stopped, or has fired, does not.
  */
+typedef struct goro_timer goro_timer;
+
+/*
+ * goro_timer_func - call fn(arg) in a goroutine of its own when ns nanoseconds have passed; at once
+ * if ns <= 0.
+ *
+ * fn may block, stop and free the timer, and use everything else. What was done before this call
+ * (or goro_timer_reset) happens before fn is called.
+ *
+ * Returns NULL when there is no memory or no runtime is running.
+ * Panics: "go of nil func value" when fn is NULL.
+ * Fatal: "out of memory: no goroutine for the function of a timer" when it has come so far.
+ * Go: time.AfterFunc.
+ */
+GORO_API goro_timer *goro_timer_func(int64_t ns, void (*fn)(void *), void *arg);
+
+/*
+ * goro_timer_chan - send the time, an int64_t as of goro_now(), on the timer's own channel when ns
+ * nanoseconds have passed; at once if ns <= 0.
+ *
+ * The value waits there until it is received, or withdrawn by goro_timer_stop(), goro_timer_reset()
+ * or goro_timer_free(): one value goes to one receiver.
+ *
+ * Returns NULL when there is no memory or no runtime is running.
+ * Go: time.NewTimer.
+ */
+GORO_API goro_timer *goro_timer_chan(int64_t ns);
+
+/*
+ * goro_ticker - send the time on the timer's own channel every period nanoseconds, until it is
+ * stopped.
+ *
+ * A tick that comes while the one before still lies there is dropped; those that follow keep to the
+ * rhythm. Freed by goro_timer_free(), as all timers.
+ *
+ * Returns NULL when there is no memory or no runtime is running.
+ * Panics: "non-positive interval for NewTicker" when period <= 0.
+ * Go: time.NewTicker.
+ */
+GORO_API goro_timer *goro_ticker(int64_t period);
+
+/*
+ * goro_timer_c - the channel of a timer or ticker, which carries int64_t; NULL for
+ * goro_timer_func().
+ *
+ * It belongs to the timer: whoever receives from it after goro_timer_free() has returned, or still
+ * waits then, needs a reference of its own (goro_chan_ref). goro_chan_len() and goro_chan_cap() of
+ * it are 0. Only receive from it.
+ *
+ * Panics: "time: C of uninitialized Timer" when t is NULL.
+ * Go: Timer.C, Ticker.C.
+ */
+GORO_API goro_chan *goro_timer_c(goro_timer *t);
+
+/*
+ * goro_timer_stop - do not fire.
+ *
+ * Returns true when the timer was to fire: no value was received and fn was not started, and
+ * neither will be. A value that was sent and not received is withdrawn, which counts as stopped:
+ * every receive that begins after the return waits. False when it was too late, or the timer was
+ * stopped already; fn may then still run.
+ * Panics: "time: Stop called on uninitialized Timer" when t is NULL, or (found mostly) was freed.
+ * Go: Timer.Stop, Ticker.Stop, as of Go 1.23.
+ */
+GORO_API bool goro_timer_stop(goro_timer *t);
+
+/*
+ * goro_timer_reset - stop, and fire ns nanoseconds from now (at once if ns <= 0); a ticker then
+ * ticks with period ns.
+ *
+ * May be called in any state of the timer. A receive that begins after the return gets no value of
+ * the earlier setting. When no runtime is running the timer is only stopped.
+ *
+ * Returns what goro_timer_stop() would have returned.
+ * Panics: "time: Reset called on uninitialized Timer" as goro_timer_stop(); "non-positive interval
+ *         for Ticker.Reset" for a ticker and ns <= 0.
+ * Go: Timer.Reset, Ticker.Reset, as of Go 1.23.
+ */
+GORO_API bool goro_timer_reset(goro_timer *t, int64_t ns);
+
+/*
+ * goro_timer_free - stop the timer and give its memory back; NULL does nothing.
+ *
+ * Also while it fires, and in its own fn. The last call for this timer.
+ * Panics: "time: Free called on uninitialized Timer" when it was freed before (found mostly).
+ * Go: the garbage collector.
+ */
+GORO_API void goro_timer_free(goro_timer *t);
 
 /* -------------------------------------------------------------------------------------------------
  * Synchronisation

@@ -51,6 +51,7 @@ struct timers {
 	struct lock lock;
 	struct timer_entry *entry;     /* lock */
 	uint32_t count, capacity;      /* lock */
+	bool is_closed;                /* lock: the run has ended */
 	atomic_of(int64_t) first_when; /* lock to write; when of entry[0], or TIMER_NEVER */
 };
 #define TIMER_NEVER INT64_MAX

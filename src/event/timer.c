@@ -2,13 +2,16 @@
  * timer.c - per-P heaps of timers.
  *
  *   sleep, deadlines -> [timer_start] -> heap -> [timers_expire] -> glist -> schedule loop
- *                       [timer_stop]  ->         (of the owner, or of a thief)
+ *   goro_timer          [timer_stop]  ->         (of the owner, or of a thief)
  *
- * TM1 to TM4 stand in timer.h.
+ * TM1 to TM6 stand in timer.h.
  *
  * The heap holds the times beside the pointers, so that sifting touches no timer but those that
  * move. We do not mark stopped timers and sweep them later (Go): a stopped timer leaves at once,
  * since its record usually lies on the stack of whoever stopped it.
+ *
+ * A heap that is 16 MiB large is not copied to grow or to shrink: the kernel moves its pages
+ * (os_mem_resize), so that nobody who wants the lock waits for milliseconds.
  *
  * Locking: one lock a heap (rank TIMERS). Go: runtime/time.go.
  */
@@ -22,6 +25,7 @@
 
 #define ARITY 4u
 #define CAPACITY_MIN 64u
+#define CAPACITY_KEPT 4096u /* so much is not given back before the end of the run */
 
 void timers_init(struct timers *ts)
 {
@@ -77,18 +81,26 @@ static void heap_grow(struct timers *ts)
 {
 	uint32_t capacity = ts->capacity ? 2 * ts->capacity : CAPACITY_MIN;
 	size_t size = capacity * sizeof(struct timer_entry);
-	struct timer_entry *bigger = os_mem_reserve(size);
+	size_t old_size = ts->capacity * sizeof(struct timer_entry);
+	struct timer_entry *bigger =
+		ts->entry ? os_mem_resize(ts->entry, old_size, size) : os_mem_reserve(size);
 
 	if (!bigger)
 		fatal("out of memory: no room for %u timers (%zu bytes)", capacity, size);
-	if (ts->entry) {
-		sanitize_hide(true);
-		memcpy(bigger, ts->entry, ts->count * sizeof(*bigger));
-		sanitize_hide(false);
-		os_mem_release(ts->entry, ts->capacity * sizeof(*bigger));
-	}
 	ts->entry = bigger;
 	ts->capacity = capacity;
+}
+
+/* Half of it, when a quarter would do. */
+static void heap_shrink(struct timers *ts)
+{
+	size_t size = ts->capacity * sizeof(struct timer_entry);
+	struct timer_entry *smaller = os_mem_resize(ts->entry, size, size / 2);
+
+	if (!smaller)
+		return; /* it stays as it is */
+	ts->entry = smaller;
+	ts->capacity /= 2;
 }
 
 /* Under the lock. */
@@ -105,44 +117,116 @@ static void delete_at(struct timers *ts, uint32_t i)
 {
 	struct timer_entry last = ts->entry[--ts->count];
 
-	if (i == ts->count)
-		return;
-	if (i > 0 && last.when < ts->entry[(i - 1) / ARITY].when)
-		sift_up(ts, i, last);
-	else
-		sift_down(ts, i, last);
+	if (i < ts->count) {
+		if (i > 0 && last.when < ts->entry[(i - 1) / ARITY].when)
+			sift_up(ts, i, last);
+		else
+			sift_down(ts, i, last);
+	}
+	if (unlikely(ts->capacity > CAPACITY_KEPT && ts->count < ts->capacity / 4))
+		heap_shrink(ts);
+}
+
+bool timer_start_if_open(struct timers *ts, struct timer *t, bool *is_first)
+{
+	GORO_ASSERT(load_rlx(&t->home) == NULL); /* TM2; relaxed: nobody else has it yet */
+	lock_acquire(&ts->lock);
+	bool is_open = !ts->is_closed;
+	if (likely(is_open)) {
+		insert(ts, t);
+		*is_first = t->index == 0;
+		first_publish(ts);
+		GORO_AUDIT(timers_audit(ts));
+	}
+	lock_release(&ts->lock);
+	return is_open;
 }
 
 bool timer_start(struct timers *ts, struct timer *t)
 {
-	GORO_ASSERT(load_rlx(&t->home) == NULL); /* TM2; relaxed: nobody else has it yet */
-	lock_acquire(&ts->lock);
-	insert(ts, t);
-	bool is_first = t->index == 0;
-	first_publish(ts);
-	GORO_AUDIT(timers_audit(ts));
-	lock_release(&ts->lock);
+	bool is_first = false;
+	bool is_open = timer_start_if_open(ts, t, &is_first);
+
+	GORO_ASSERT(is_open); /* TM6: its P's owner is there */
+	(void)is_open;
 	return is_first;
 }
 
-bool timer_stop(struct timer *t)
+/* The heap that t is in, locked; NULL: none, and *was tells. */
+static struct timers *home_lock(struct timer *t, enum timer_was *was)
 {
 	for (;;) {
 		struct timers *ts = load_acq(&t->home); /* TM-HOME */
-		if (!ts)
-			return false; /* fired, and fire() is over: TM3 */
-		lock_acquire(&ts->lock);
-		bool is_here = load_rlx(&t->home) == ts || /* relaxed: under the lock */
-			       !MODEL_KEEP("timer-home-recheck");
-		if (is_here) {
-			delete_at(ts, t->index);
-			first_publish(ts);
-			store_rel(&t->home, NULL); /* TM-HOME */
+		if (!ts) { /* fired, and fire() is over: TM3 */
+			*was = TIMER_OUT;
+			return NULL;
 		}
+		if (ts == TIMERS_FIRING) {
+			store_rlx(&t->home, NULL); /* relaxed: under the owner's lock, TM5 */
+			*was = TIMER_DUE;
+			return NULL;
+		}
+		lock_acquire(&ts->lock);
+		if (load_rlx(&t->home) == ts || /* relaxed: under the lock */
+		    !MODEL_KEEP("timer-home-recheck"))
+			return ts;
 		lock_release(&ts->lock);
-		if (is_here)
-			return true;
 	}
+}
+
+enum timer_was timer_stop(struct timer *t)
+{
+	enum timer_was was;
+	struct timers *ts = home_lock(t, &was);
+
+	if (!ts)
+		return was;
+	delete_at(ts, t->index);
+	first_publish(ts);
+	store_rel(&t->home, NULL); /* TM-HOME */
+	lock_release(&ts->lock);
+	return TIMER_IN_HEAP;
+}
+
+enum timer_was timer_reset(struct timer *t, int64_t when, bool *is_first)
+{
+	enum timer_was was;
+	struct timers *ts = home_lock(t, &was);
+
+	if (!ts)
+		return was;
+	struct timer_entry e = {when, t};
+	if (when < t->when)
+		sift_up(ts, t->index, e);
+	else
+		sift_down(ts, t->index, e);
+	t->when = when;
+	*is_first = t->index == 0;
+	first_publish(ts);
+	GORO_AUDIT(timers_audit(ts));
+	lock_release(&ts->lock);
+	return TIMER_IN_HEAP;
+}
+
+bool timer_claim(struct timer *t)
+{
+	/* relaxed, both: under the owner's lock, TM5 */
+	if (load_rlx(&t->home) != TIMERS_FIRING && MODEL_KEEP("timer-claim"))
+		return false;
+	store_rlx(&t->home, NULL); /* relaxed: as told above */
+	return true;
+}
+
+/* TM5. t is out of the heap; releases its lock for the call. */
+static void fire_late(struct timers *ts, struct timer *t, struct glist *ready)
+{
+	void (*fire)(struct timer *, struct glist *) = t->fire;
+
+	store_rel(&t->home, TIMERS_FIRING); /* TM-HOME */
+	first_publish(ts);
+	lock_release(&ts->lock);
+	fire(t, ready);
+	lock_acquire(&ts->lock);
 }
 
 void timers_expire(struct timers *ts, int64_t now, struct glist *ready)
@@ -151,6 +235,10 @@ void timers_expire(struct timers *ts, int64_t now, struct glist *ready)
 	while (ts->count && ts->entry[0].when <= now) {
 		struct timer *t = ts->entry[0].timer;
 		delete_at(ts, 0);
+		if (t->is_late) {
+			fire_late(ts, t, ready);
+			continue;
+		}
 		t->fire(t, ready);
 		/*
 		 * Last, so that a stopper waits for the lock: the G it made ready runs only
@@ -176,11 +264,23 @@ void timers_move(struct timers *from, struct timers *to)
 	lock_release(&from->lock);
 }
 
-void timers_free(struct timers *ts)
+void timers_close(struct timers *ts)
 {
+	lock_acquire(&ts->lock);
+	ts->is_closed = true; /* TM6 */
+	while (ts->count) {
+		struct timer *t = ts->entry[--ts->count].timer;
+		if (t->is_late)
+			fire_late(ts, t, NULL);
+		else
+			store_rel(&t->home, NULL); /* TM-HOME */
+	}
 	if (ts->entry)
 		os_mem_release(ts->entry, ts->capacity * sizeof(*ts->entry));
-	timers_init(ts);
+	ts->entry = NULL;
+	ts->capacity = 0;
+	first_publish(ts);
+	lock_release(&ts->lock);
 }
 
 void timers_audit(struct timers *ts)

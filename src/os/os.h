@@ -88,6 +88,8 @@ bool os_threads_exceed(int n);
 /* Zeroed, readable, writable, no memory yet; NULL if out of it. */
 void *os_mem_reserve(size_t size);
 void os_mem_release(void *at, size_t size);
+/* Another size, at another place; what fits stays as it is. NULL: nothing was changed. */
+void *os_mem_resize(void *at, size_t size, size_t new_size);
 void os_mem_discard(void *at, size_t size); /* contents lost, memory given back, stays usable */
 /* The same, and its page tables and guards: as if freshly reserved. False: nothing was changed. */
 bool os_mem_renew(void *at, size_t size);

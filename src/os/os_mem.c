@@ -59,6 +59,14 @@ void os_mem_release(void *at, size_t size)
 		os_mem_discard(at, size);
 }
 
+void *os_mem_resize(void *at, size_t size, size_t new_size)
+{
+	if (os_fault(OS_FAULT_MMAP))
+		return NULL;
+	void *to = mremap(at, size, new_size, MREMAP_MAYMOVE);
+	return to == MAP_FAILED ? NULL : to;
+}
+
 void os_mem_discard(void *at, size_t size)
 {
 	(void)madvise(at, size, MADV_DONTNEED); /* fails only for locked pages, which stay */

@@ -133,7 +133,6 @@ static void procs_free(void)
 		gfree_flush(&sched.p[i]->gfree);
 		stack_cache_flush(&sched.p[i]->stacks);
 		stack_pool_shrink(STACK_CACHE + 1);
-		timers_free(&sched.p[i]->timers);
 		sched.p[i] = NULL;
 	}
 }
@@ -166,6 +165,8 @@ static void g_bury(struct g *gp, void *arg)
 /* BT2, with no other thread left. */
 static void run_clear(void)
 {
+	for (uint32_t i = 0; i < MAXPROCS_LIMIT && sched.p[i]; i++)
+		timers_close(&sched.p[i]->timers); /* before the stacks that ordinary ones lie on */
 	gfree_each(g_bury, NULL);
 	procs_free();
 	store_rel(&sched.n_procs, 0); /* PROCS-SET */

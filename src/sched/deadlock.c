@@ -9,6 +9,9 @@
  * DL2  Other threads might still act, so they suppress the report; a thread that has just ended is
  *      still counted by the kernel for a moment, so sysmon looks again, rarely and rarer. The
  *      thread that ThreadSanitizer starts calls nothing of the program's and does not count.
+ * DL3  The last M to go idle wakes a keeper whose timer was stopped, so that it becomes idle too, and
+ *      the report does not wait for a time that means nothing any more. Whoever stops a timer does
+ *      not, since most are stopped, and a wake-up costs more than all the rest.
  *
  * Locking: the caller holds sched.lock. Go: checkdead in runtime/proc.go.
  */
@@ -21,9 +24,19 @@
 
 static atomic_of(uint32_t) is_suspected;
 
-static bool something_can_happen(void)
+static bool has_timers(void)
 {
 	uint32_t n = load_rlx(&sched.n_procs); /* relaxed: changes only while an M works */
+
+	for (uint32_t i = 0; i < n; i++)
+		if (timers_first(&sched.p[i]->timers) != TIMER_NEVER)
+			return true;
+	return false;
+}
+
+static bool something_can_happen(void)
+{
+	uint32_t n = load_rlx(&sched.n_procs); /* relaxed: as above */
 
 	if (load_rlx(&sched.run_state) != RUN_ON) /* relaxed: under the lock */
 		return true;
@@ -31,15 +44,18 @@ static bool something_can_happen(void)
 	 * Signed: a locked G may be handed on before its M has counted itself, which is minus
 	 * one for a moment.
 	 */
-	if ((int32_t)(sched.n_m - idle.n_m - sched.n_m_waiting_locked) > 0)
+	int32_t n_working = (int32_t)(sched.n_m - idle.n_m - sched.n_m_waiting_locked);
+	if (n_working == 1 && load_rlx(&sched.keeper_taken) && /* relaxed: a break too many is */
+	    !has_timers())                                      /* harmless */
+		keeper_break(); /* DL3 */
+	if (n_working > 0)
 		return true; /* an M works, waits for a timer, or starts */
 	if (load_rlx(&sched.stop_wanted) || globq_size()) /* relaxed: under the lock; nobody runs */
 		return true;
 	for (uint32_t i = 0; i < n; i++)
-		if (timers_first(&sched.p[i]->timers) != TIMER_NEVER ||
-		    !runq_is_empty(&sched.p[i]->runq))
+		if (!runq_is_empty(&sched.p[i]->runq))
 			return true;
-	return false;
+	return has_timers();
 }
 
 void deadlock_check(void)

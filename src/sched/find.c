@@ -14,6 +14,8 @@
  *      until the first of them:
  *      keeper: KEEP-SLEEP: publish "until anything", heavy fence, read all heaps;
  *      arming: write the heap's first_when, light fence (KEEP-ADD), read keeper_until.
+ * FN5  What a timer made runnable waits for no more slices than the ring was long: the next slot
+ *      goes behind it.
  *
  * Locking: sched.lock to release and acquire Ps. Go: findRunnable, stealWork, pollWork in
  * runtime/proc.go.
@@ -48,6 +50,20 @@ static struct g *find_local(struct p *pp, bool *inherits_slice)
 		return gp;
 	}
 	return runq_get(&pp->runq);
+}
+
+/*
+ * Two Gs that wake each other by turns would keep out for a whole slice what has just become due:
+ * FN5.
+ */
+static void next_goes_behind(struct p *pp)
+{
+	struct g *gp = runq_get_next(&pp->runq);
+
+	if (!gp)
+		return;
+	put_runnable(pp, gp, false);
+	wake(); /* who looked in between did not see it */
 }
 
 static bool next_slot_is_old(struct p *victim)
@@ -243,8 +259,10 @@ struct g *find_runnable(struct m *mp, bool *inherits_slice)
 		}
 		if (timers_first(&pp->timers) != TIMER_NEVER) {
 			int64_t now = os_now();
-			if (timers_first(&pp->timers) <= now)
+			if (timers_first(&pp->timers) <= now) {
 				check_timers(pp, now);
+				next_goes_behind(pp);
+			}
 		}
 		uint32_t share = load_rlx(&sched.n_procs); /* relaxed: a divisor */
 		if (pp->ticks_without_globq >= GLOBQ_TICK) {

@@ -142,6 +142,7 @@ struct spawn_request {
 	const struct goro_site_ *site;
 	void *pc;
 	void (*fn)(void);
+	bool goes_behind;     /* others run first: not into the next slot */
 };
 int spawn(const struct spawn_request *request);
 void g_wipe(struct g *gp);

@@ -163,7 +163,7 @@ int spawn(const struct spawn_request *r)
 	g_transition(gp, G_IDLE, G_RUNNABLE);
 	store_rlx(&pp->n_spawned, load_rlx(&pp->n_spawned) + 1); /* relaxed: only we write */
 	sanitize_release(gp);
-	put_runnable(pp, gp, true);
+	put_runnable(pp, gp, !r->goes_behind);
 	wake();
 	if (unlikely(pp->spills >= SPILL_LIMIT) && mp->curg)
 		yield_global(mp); /* SP3 */

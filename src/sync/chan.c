@@ -396,12 +396,12 @@ void goro_chan_close(goro_chan *c)
 size_t goro_chan_len(goro_chan *c)
 {
 	preempt_check();
-	return c ? load_rlx(&c->count) : 0; /* relaxed: a snapshot */
+	return c && !c->hides_buffer ? load_rlx(&c->count) : 0; /* relaxed: a snapshot */
 }
 
 size_t goro_chan_cap(goro_chan *c)
 {
-	return c ? c->capacity : 0;
+	return c && !c->hides_buffer ? c->capacity : 0;
 }
 
 static void size_check(goro_chan *c, size_t size, const char *call)

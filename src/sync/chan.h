@@ -16,6 +16,7 @@ struct goro_chan {
 	struct lock lock;
 	bool is_closed;              /* lock */
 	bool is_orphan;              /* lock, CH5 */
+	bool hides_buffer;           /* set once: a timer's; its len and cap read 0 */
 	uint32_t n_selecting;        /* lock, CH5 */
 	size_t elem_size, capacity;  /* set once */
 	atomic_of(size_t) count;     /* lock to write, CH1; goro_chan_len reads it without */

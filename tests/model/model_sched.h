@@ -74,6 +74,15 @@ void *os_mem_reserve(size_t size)
 	return explore_alloc(size);
 }
 
+void *os_mem_resize(void *at, size_t size, size_t new_size)
+{
+	void *to = explore_alloc(new_size);
+
+	memcpy(to, at, size < new_size ? size : new_size);
+	explore_free(at);
+	return to;
+}
+
 void *os_alloc(size_t size)
 {
 	return explore_alloc(size);

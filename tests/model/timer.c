@@ -27,6 +27,15 @@ void os_mem_release(void *at, size_t size)
 	explore_free(at);
 }
 
+void *os_mem_resize(void *at, size_t size, size_t new_size)
+{
+	void *to = explore_alloc(new_size);
+
+	memcpy(to, at, size < new_size ? size : new_size);
+	explore_free(at);
+	return to;
+}
+
 static void fire(struct timer *t, struct glist *ready)
 {
 	(void)ready;

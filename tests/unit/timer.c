@@ -124,7 +124,7 @@ TAP_CASE(empty_heap_has_no_first_and_nothing_to_fire, .procs = "-")
 	timers_move(&heaps[0], &heaps[1]);
 	expect_heap(&heaps[0]);
 	expect_heap(&heaps[1]);
-	timers_free(&heaps[0]);
+	timers_close(&heaps[0]);
 }
 
 TAP_CASE(timer_fires_at_its_time_and_not_before, .procs = "-")
@@ -185,7 +185,7 @@ TAP_CASE(tm1_stop_at_every_position_keeps_the_order, .procs = "-")
 			stop(container_of(t, struct item, timer));
 			expect_heap(&heaps[0]);
 			expire(&heaps[0], 64);
-			timers_free(&heaps[0]);
+			timers_close(&heaps[0]);
 		}
 	}
 }
@@ -257,9 +257,181 @@ TAP_CASE(move_takes_all_and_leaves_the_heap_usable, .procs = "-")
 	start(&heaps[0], &items[200], 3);
 	expire(&heaps[1], 2000);
 	expire(&heaps[0], 3);
-	timers_free(&heaps[0]);
+	timers_close(&heaps[0]);
+	timers_init(&heaps[0]);
 	start(&heaps[0], &items[0], 5); /* as new */
 	expect_heap(&heaps[0]);
+}
+
+/* ---- late timers ---- */
+
+static struct timers *late_heap;  /* whose lock must be free while a late timer fires */
+static bool does_claim;		  /* or somebody is to take it before */
+static bool may_be_ready = true;  /* or the heap is being closed */
+static enum timer_was late_stop;
+
+static void fire_late_item(struct timer *t, struct glist *ready)
+{
+	struct item *item = container_of(t, struct item, timer);
+
+	expect_eq(load_rlx(&late_heap->lock.word), 0); /* TM5; relaxed: one thread */
+	expect(load_rlx(&t->home) == TIMERS_FIRING);   /* TM5; relaxed: one thread */
+	expect_eq(ready != NULL, may_be_ready);
+	item->in = NULL;
+	if (!does_claim)
+		late_stop = timer_stop(t);
+	if (!timer_claim(t))
+		return;
+	item->n_fired++;
+	if (ready)
+		glist_push(ready, &item->g);
+}
+
+static void begin_late(void)
+{
+	begin();
+	late_heap = &heaps[0];
+	does_claim = may_be_ready = true;
+	for (int i = 0; i < TIMERS; i++) {
+		items[i].timer.fire = fire_late_item;
+		items[i].timer.is_late = true;
+	}
+}
+
+TAP_CASE(tm5_late_timer_fires_once_without_a_lock, .procs = "-")
+{
+	begin_late();
+	for (int i = 0; i < 100; i++)
+		start(&heaps[0], &items[i], 100 - i);
+	expire(&heaps[0], 60);
+	for (int i = 0; i < 100; i++) {
+		expect_eq(items[i].n_fired, i >= 40);
+		expect_eq(timer_stop(&items[i].timer), i >= 40 ? TIMER_OUT : TIMER_IN_HEAP);
+		expect(!timer_claim(&items[i].timer));
+	}
+}
+
+TAP_CASE(tm5_who_takes_a_timer_on_its_way_keeps_it_from_firing, .procs = "-")
+{
+	struct glist ready = {0};
+
+	begin_late();
+	does_claim = false;
+	start(&heaps[0], &items[0], 1);
+	timers_expire(&heaps[0], 1, &ready);
+	expect_eq(late_stop, TIMER_DUE);
+	expect_eq(items[0].n_fired, 0);
+	expect_eq(ready.count, 0);
+	expect_eq(timer_stop(&items[0].timer), TIMER_OUT);
+	does_claim = true;
+	start(&heaps[0], &items[0], 2); /* as new */
+	expire(&heaps[0], 2);
+	expect_eq(items[0].n_fired, 1);
+}
+
+static void fire_again(struct timer *t, struct glist *ready)
+{
+	struct item *item = container_of(t, struct item, timer);
+
+	(void)ready;
+	expect(timer_claim(t));
+	if (++item->n_fired < 5) {
+		t->when += 10;
+		timer_start(late_heap, t);
+	}
+}
+
+TAP_CASE(tm5_late_timer_may_start_again_while_it_fires, .procs = "-")
+{
+	struct glist ready = {0};
+
+	begin_late();
+	items[0].timer.fire = fire_again;
+	items[0].timer.when = 10;
+	timer_start(&heaps[0], &items[0].timer);
+	timers_expire(&heaps[0], 29, &ready);
+	expect_eq(items[0].n_fired, 2);
+	expect_eq(timers_first(&heaps[0]), 30); /* TM4 */
+	timers_expire(&heaps[0], 1000, &ready);
+	expect_eq(items[0].n_fired, 5);
+	expect_eq(heaps[0].count, 0);
+}
+
+TAP_CASE(tm6_closed_heap_lets_all_go_and_takes_none, .procs = "-")
+{
+	bool is_first = true;
+
+	begin_late();
+	for (int i = 0; i < 50; i++)
+		items[i].timer.fire = fire, items[i].timer.is_late = false;
+	for (int i = 0; i < 200; i++)
+		start(&heaps[0], &items[i], 1000 - i);
+	may_be_ready = false;
+	timers_close(&heaps[0]);
+	expect(heaps[0].entry == NULL);
+	expect_eq(timers_first(&heaps[0]), TIMER_NEVER);
+	for (int i = 0; i < 200; i++) {
+		expect_eq(items[i].n_fired, i >= 50); /* those that are late heard of it */
+		expect_eq(timer_stop(&items[i].timer), TIMER_OUT);
+	}
+	expect(!timer_start_if_open(&heaps[0], &items[0].timer, &is_first)); /* TM6 */
+	expect(load_rlx(&items[0].timer.home) == NULL); /* TM2; relaxed: one thread */
+	expect(timer_start_if_open(&heaps[1], &items[0].timer, &is_first));
+	expect(is_first);
+}
+
+/* ---- another time ---- */
+
+TAP_CASE(tm1_tm4_reset_moves_a_timer_in_its_heap, .procs = "-")
+{
+	uint64_t state = tap_seed();
+
+	begin();
+	for (int i = 0; i < TIMERS; i++)
+		start(&heaps[i % HEAPS], &items[i], (int64_t)(tap_random(&state) % 5000));
+	for (int step = 0; step < 5000 / TAP_SLOWER; step++) {
+		struct item *item = &items[tap_random(&state) % TIMERS];
+		int64_t when = (int64_t)(tap_random(&state) % 5000);
+		bool is_first = false;
+		enum timer_was was = timer_reset(&item->timer, when, &is_first);
+		expect_eq(was, item->in ? TIMER_IN_HEAP : TIMER_OUT);
+		if (item->in) {
+			expect_eq(item->timer.when, when);
+			expect_eq(is_first, item->timer.index == 0);
+		}
+		if (step % 50 == 0)
+			stop(&items[tap_random(&state) % TIMERS]);
+		if (step % 16 == 0)
+			for (int i = 0; i < HEAPS; i++)
+				expect_heap(&heaps[i]);
+	}
+	for (int i = 0; i < HEAPS; i++)
+		expire(&heaps[i], 5000);
+}
+
+/* ---- memory ---- */
+
+TAP_CASE(heap_gives_memory_back_when_timers_leave, .procs = "-")
+{
+	enum { MANY = 100000 };
+	struct timer *many = calloc(MANY, sizeof(*many));
+
+	require(many != NULL);
+	timers_init(&heaps[0]);
+	for (int i = 0; i < MANY; i++) {
+		many[i] = (struct timer){.fire = fire, .when = i};
+		timer_start(&heaps[0], &many[i]);
+	}
+	expect_ge(heaps[0].capacity, MANY);
+	for (int i = 0; i < MANY; i++) {
+		expect_eq(timer_stop(&many[i * 7919LL % MANY]), TIMER_IN_HEAP);
+		require(heaps[0].capacity <= 4096 || heaps[0].count * 4 >= heaps[0].capacity);
+		if (i % 10000 == 0)
+			timers_audit(&heaps[0]);
+	}
+	expect_le(heaps[0].capacity, 4096);
+	timers_close(&heaps[0]);
+	free(many);
 }
 
 /* ---- TM3 with two threads ---- */
