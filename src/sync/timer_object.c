@@ -271,7 +271,7 @@ static bool drain(goro_timer *t)
 	struct waiter *woken = NULL;
 
 	/* relaxed: values come under our lock only */
-	if (!t->chan || (load_rlx(&t->chan->count) == 0 && MODEL_KEEP("timer-drain")))
+	if (!t->chan || load_rlx(&t->chan->count) == 0 || !MODEL_KEEP("timer-drain"))
 		return false;
 	chan_lock(t->chan);
 	bool was_there = chan_recv_under(t->chan, NULL, &woken) == CHAN_DONE;

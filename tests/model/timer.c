@@ -124,7 +124,7 @@ int main(void)
 		      "");
 	explore_finds(&(struct explore_test){"timer: found when stop does not acquire",
 					     TIMERS(stopper_0, expirer), TRY(3, 2),
-					     .weaken = "timer_stop"},
+					     .weaken = "home_lock"},
 		      "data race");
 	explore_finds(&(struct explore_test){"timer: found when expire does not release",
 					     TIMERS(stopper_0, expirer), TRY(3, 2),
