@@ -577,9 +577,8 @@ GORO_API int goro_select(goro_case *cases, size_t n, int64_t deadline);
  * Timers
  *
  * All of these calls may be made from any goroutine and any plain thread, for the same timer too,
- * and never block for long; none allocates but the three that make a timer. They need a runtime:
- * when a run ends its timers stop, without a trace of it; they can be freed, or reset in the next
- * run. A time past the end of the clock never comes.
+ * and never block for long. They need a runtime: when a run ends its timers stop, without a trace
+ * of it; they can be freed, or reset in the next run. A time past the end of the clock never comes.
  *
  * A timer that waits for its time keeps the report of a deadlock away, however long it is; one that
  * was stopped, or has fired, does not.
@@ -660,6 +659,7 @@ GORO_API bool goro_timer_stop(goro_timer *t);
  * Returns what goro_timer_stop() would have returned.
  * Panics: "time: Reset called on uninitialized Timer" as goro_timer_stop(); "non-positive interval
  *         for Ticker.Reset" for a ticker and ns <= 0.
+ * Fatal: "out of memory: no room for N timers", as every call that arms a timer.
  * Go: Timer.Reset, Ticker.Reset, as of Go 1.23.
  */
 GORO_API bool goro_timer_reset(goro_timer *t, int64_t ns);

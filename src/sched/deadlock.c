@@ -9,9 +9,9 @@
  * DL2  Other threads might still act, so they suppress the report; a thread that has just ended is
  *      still counted by the kernel for a moment, so sysmon looks again, rarely and rarer. The
  *      thread that ThreadSanitizer starts calls nothing of the program's and does not count.
- * DL3  The last M to go idle wakes a keeper whose timer was stopped, so that it becomes idle too, and
- *      the report does not wait for a time that means nothing any more. Whoever stops a timer does
- *      not, since most are stopped, and a wake-up costs more than all the rest.
+ * DL3  The last M to go idle wakes a keeper whose timer was stopped, so that it becomes idle
+ *      too, and the report does not wait for a time that means nothing any more. Whoever stops a
+ *      timer does not, since most are stopped, and a wake-up costs more than all the rest.
  *
  * Locking: the caller holds sched.lock. Go: checkdead in runtime/proc.go.
  */

@@ -305,7 +305,8 @@ GORO_CASE(million_timers_fire, .is_alone = true, .timeout_s = 90, .procs = "1,2"
 	int n = 0;
 	uint64_t state = tap_seed();
 	for (int i = 0; i < MANY; i++)
-		timers[i] = must(goro_timer_func((int64_t)(tap_random(&state) % 500000000), counts, &n));
+		timers[i] = must(goro_timer_func((int64_t)(tap_random(&state) % 500000000), counts,
+						 &n));
 	wait_for(load(&n) == MANY);
 	for (int i = 0; i < MANY; i++)
 		goro_timer_free(timers[i]);

@@ -16,7 +16,7 @@ static void is_called(void *unused)
 	add(&n_called, 1);
 }
 
-/* What a constructor returns, made again when it was refused: SW2. NULL only when faults persist. */
+/* What a constructor returns, made again when it was refused: SW2. NULL: faults persist. */
 #define make_timer(call)                                            \
 	({                                                          \
 		goro_timer *made = (call);                          \
