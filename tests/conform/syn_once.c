@@ -68,7 +68,7 @@ GORO_CASE(many_races_for_it_run_it_once_each, .id = "SYN-12", .is_race = true)
 		for (int i = 0; i < 6; i++)
 			goro_spawn(calls, &j);
 		calls(&j);
-		wait_for(goro_count() == 1);
+		wait_for(load(&j.n_back) == 7);
 		expect_eq(j.n_begun, 1);
 		expect_eq(j.n_early, 0);
 	}
@@ -137,6 +137,7 @@ static void calls_waiting(void *arg)
 static void tries_it(void *arg)
 {
 	expect_str(panic_of(calls_waiting, arg).text, "in the body");
+	add(&((struct job *)arg)->n_back, 1);
 }
 
 GORO_CASE(who_waits_for_a_panicking_body_goes_on, .id = "SYN-12")
@@ -148,7 +149,7 @@ GORO_CASE(who_waits_for_a_panicking_body_goes_on, .id = "SYN-12")
 		goro_spawn(calls, &j);
 	wait_until_n_parked(5, "sync.Mutex.Lock");
 	goro_chan_send(j.gate, NULL);
-	wait_for(goro_count() == 1);
+	wait_for(load(&j.n_back) == 6);
 	expect_eq(j.n_begun, 1);
 	expect_eq(j.n_early, 0);
 	goro_chan_unref(j.gate);
@@ -186,7 +187,8 @@ static int order[8], n_order;
 
 static void notes(void *number)
 {
-	order[n_order++] = (int)(intptr_t)number;
+	order[n_order] = (int)(intptr_t)number;
+	add(&n_order, 1);
 }
 
 static void defers(void *unused)
@@ -200,7 +202,8 @@ static void defers_round_it(void *arg)
 	goro_defer(notes, (void *)1);
 	goro_once_do(arg, defers, NULL);
 	goro_defer(notes, (void *)3);
-	order[n_order++] = 0;
+	order[n_order] = 0;
+	add(&n_order, 1);
 }
 
 GORO_CASE(what_the_body_defers_runs_at_the_goroutines_end, .id = "SYN-12")
@@ -208,8 +211,7 @@ GORO_CASE(what_the_body_defers_runs_at_the_goroutines_end, .id = "SYN-12")
 	goro_once once = {0};
 	n_order = 0;
 	goro_spawn(defers_round_it, &once);
-	wait_for(goro_count() == 1);
-	expect_eq(n_order, 4);
+	wait_for(load(&n_order) == 4);
 	expect_eq(order[0], 0);
 	expect_eq(order[1], 3);
 	expect_eq(order[2], 2);

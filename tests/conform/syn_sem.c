@@ -116,6 +116,7 @@ enum { UNITS = 5 };
 struct crowd {
 	goro_sem s;
 	int n_taken, n_odd, n_done;
+	uint64_t seed; /* of the plain threads */
 };
 
 static void member(struct crowd *c, uint64_t state, bool is_goroutine)
@@ -147,13 +148,13 @@ static void goroutine_member(struct crowd *c, uint64_t state)
 
 static void *thread_member(void *c)
 {
-	member(c, tap_seed() + 17, false);
+	member(c, ((struct crowd *)c)->seed, false);
 	return NULL;
 }
 
 GORO_CASE(a_crowd_never_has_more_than_there_is, .is_race = true, .timeout_s = 60)
 {
-	struct crowd c = {.n_taken = 0};
+	struct crowd c = {.seed = tap_seed() + 17};
 	uint64_t state = tap_seed();
 	pthread_t threads[2];
 	goro_sem_init(&c.s, UNITS);
@@ -196,7 +197,7 @@ GORO_CASE(a_large_need_is_not_starved)
 
 TAP_CASE(plain_threads_alone_share_it, .procs = "-")
 {
-	struct crowd c = {.n_taken = 0};
+	struct crowd c = {.seed = tap_seed()};
 	pthread_t threads[4];
 	goro_sem_init(&c.s, UNITS);
 	for (int i = 0; i < 4; i++)
