@@ -241,7 +241,7 @@ GORO_CASE(a_writer_that_gives_up_lets_readers_in, .id = "SYN-06")
 {
 	goro_rwmutex rw = {0};
 	int at = 0;
-	struct in_line writer = {&rw, .is_writer = true, .deadline = goro_now() + GORO_MS(50),
+	struct in_line writer = {&rw, .is_writer = true, .deadline = goro_now() + GORO_SEC(1),
 				 .at = &at};
 	struct in_line readers[3];
 	goro_rwmutex_rdlock(&rw);

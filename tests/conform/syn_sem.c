@@ -97,7 +97,7 @@ GORO_CASE(who_gives_up_lets_those_behind_it_in)
 	goro_sem s = {0};
 	int at = 0;
 	goro_sem_init(&s, 2);
-	struct taker large = {&s, 3, goro_now() + GORO_MS(50), .at = &at};
+	struct taker large = {&s, 3, goro_now() + GORO_SEC(1), .at = &at};
 	struct taker one = {&s, 1, GORO_FOREVER, .at = &at};
 	struct taker small[2] = {one, one};
 	queue_up(&large);
