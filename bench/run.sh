@@ -26,7 +26,7 @@ lib=${LIB:-build/libgoro.a}
 
 if [ $# = 0 ]; then
 	set -- spawn_burst spawn_join yield pingpong chan_buffered select sieve skynet parked sleep_late sleepers \
-		mutex rwmutex cond waitgroup once wordcount
+		mutex rwmutex cond waitgroup once timer wordcount
 fi
 go=$(command -v go)
 [ -n "$go" ] || echo "bench/run.sh: there is no go here: only goro is measured" >&2
@@ -143,6 +143,14 @@ BEGIN {
 	label("WaitGroupAddDone", "wait group: add and done")
 	label("WaitGroup4", "wait group: start four, wait for them")
 	label("Once", "once, after the first")
+	label("TimerAddStop", "timer with a function: made, stopped, freed")
+	label("TimerChanAddStop", "timer with a channel: made, stopped, freed")
+	label("TimerReset", "timer reset")
+	label("TimerMillionAdd", "each of a million timers made")
+	label("TimerMillionAddLongest", "the slowest of these")
+	label("TimerAddStopAmongMillion", "made, stopped, freed, beside a million")
+	label("TimerResetAmongMillion", "reset, beside a million")
+	label("TimerMillionStop", "each of a million stopped, freed")
 	label("Wordcount", "wordcount, whole program")
 	units["ns/op"] = "ns"
 	units["cpu-ns/op"] = "ns of CPU"

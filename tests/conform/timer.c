@@ -539,6 +539,37 @@ GORO_CASE(receiver_of_a_timer_runs_beside_a_busy_pair, .id = "TIM-13", .procs = 
 	receives_while_others_run(true);
 }
 
+/* Sends, or receives, as long as its own timer in the same select has not fired. */
+static void selects_until_its_timer(goro_chan *c, bool sends, bool does_call, int *n_ended)
+{
+	int64_t start = goro_now(), sent = 0;
+	goro_timer *t = must(goro_timer_chan(GORO_MS(20)));
+	for (int value = 0, at = 0; at != 1;) {
+		at = sends ? goro_select_of(GORO_FOREVER, GORO_SEND(c, &value),
+					    GORO_RECV(goro_timer_c(t), &sent))
+			   : goro_select_of(GORO_FOREVER, GORO_RECV(c, &value),
+					    GORO_RECV(goro_timer_c(t), &sent));
+		if (does_call)
+			syscall(SYS_getppid);
+	}
+	expect_ge(sent, start + GORO_MS(20));
+	expect_lt(goro_now() - start, GORO_MS(120) * TAP_SLOWER);
+	goro_timer_free(t);
+	add(n_ended, 1);
+}
+
+GORO_CASE(timer_in_a_select_ends_an_exchange, .id = "TIM-13", .procs = "1,2", .is_alone = true)
+{
+	for (int does_call = 0; does_call < 2; does_call++) {
+		goro_chan *c = goro_chan_of(int, 0);
+		int n_ended = 0;
+		go(selects_until_its_timer, c, true, does_call != 0, &n_ended);
+		go(selects_until_its_timer, c, false, does_call != 0, &n_ended);
+		wait_for(load(&n_ended) == 2);
+		goro_chan_unref(c);
+	}
+}
+
 static void yields_until_stopped(struct pair *pair)
 {
 	while (!load(&pair->is_stopped))
