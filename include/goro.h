@@ -1012,9 +1012,10 @@ GORO_API bool goro_try(void (*fn)(void *), void *arg, char *msg, size_t msg_size
  * goro_dump - write every goroutine to the descriptor fd: number, name, state and for how long,
  * where it was made, stack.
  *
- * Blocks while it looks: the world is stopped. Write errors are ignored. In a plain thread it works
- * as well; when no runtime runs, it writes nothing. SIGQUIT does the same to standard error and
- * ends the process with status 2.
+ * Blocks while it looks: the world is stopped. Write errors are ignored, and a broken pipe raises
+ * no SIGPIPE; a descriptor with O_NONBLOCK that takes nothing for 2 seconds loses what it does not
+ * take at once. In a plain thread it works as well; when no runtime runs, it writes nothing.
+ * SIGQUIT does the same to standard error and ends the process with status 2.
  * Go: runtime.Stack with all = true.
  */
 GORO_API void goro_dump(int fd);
@@ -1251,6 +1252,9 @@ __attribute__((__weak__, __visibility__("hidden"))) void *_NSConcreteStackBlock[
 		goro_go_(goro_unpack_, (const void *)&goro_a_, sizeof(goro_a_),            \
 			 (void (*)(void))goro_a_.fn_, &goro_site_v_);                      \
 	})
+#elif defined(__code_model_large__)
+#define GORO_GO_DO_(...)                                                                   \
+	__extension__({ _Static_assert(0, "go() at -O0 with -mcmodel=large: use -O1"); })
 #else
 /*
  * Where the call instruction that ends at ret goes to. Called with NULL, the nested function

@@ -12,7 +12,6 @@
  */
 #include "base/fatal.h"
 
-#include <poll.h>
 #include <stdint.h>
 #include <unistd.h>
 
@@ -141,26 +140,6 @@ size_t format_to(char *buffer, size_t size, const char *fmt, ...)
 	return n;
 }
 
-/* base/ is below os/: this is the one other place that writes to a descriptor. */
-static void print_bytes(int fd, const char *at, size_t size)
-{
-	int failures = 0;
-
-	while (size > 0) {
-		ssize_t n = write(fd, at, size);
-		if (n > 0) {
-			at += n;
-			size -= (size_t)n;
-		} else {
-			/* A full pipe, a signal, or no reader: try on for a while. */
-			struct pollfd pfd = {.fd = fd, .events = POLLOUT};
-			if (++failures > 10)
-				return;
-			(void)poll(&pfd, 1, 100);
-		}
-	}
-}
-
 void print_to(int fd, const char *fmt, ...)
 {
 	char line[1024];
@@ -169,7 +148,7 @@ void print_to(int fd, const char *fmt, ...)
 	va_start(args, fmt);
 	size_t n = format_v(line, sizeof(line), fmt, args);
 	va_end(args);
-	print_bytes(fd, line, n);
+	write_out(fd, line, n);
 }
 
 void fatal_set_report(void (*report)(void))

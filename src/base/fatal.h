@@ -34,6 +34,8 @@ void fatal_set_report(void (*report)(void));
 size_t format_v(char *buffer, size_t size, const char *fmt, va_list args);
 size_t format_to(char *buffer, size_t size, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* In os/os_file.c, which tells what it does with a descriptor that takes nothing. */
+void write_out(int fd, const void *data, size_t size);
 /* At most 1024 bytes a call. */
 void print_to(int fd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -49,7 +49,8 @@
 
 struct chunk {
 	uintptr_t at;                /* set once */
-	uint32_t cold, bare, canary; /* lock: a bit a slot; bare implies cold */
+	uint32_t cold, bare;         /* lock: a bit a slot; bare implies cold */
+	uint32_t canary, mprotected; /* lock: likewise; how a slot that is not bare is guarded */
 	uint32_t watched;            /* lock: likewise; Valgrind knows the slot */
 	bool is_listed;              /* lock: in stack_pool.cold */
 	struct chunk *next;          /* lock */
@@ -164,9 +165,9 @@ void stack_pool_shrink(uint32_t count)
 	lock_release(&stack_pool.lock);
 }
 
-static bool canary_needed(uintptr_t lo)
+static enum os_guard guard_below(uintptr_t lo)
 {
-	return os_mem_guard((void *)(lo - STACK_GUARD_SIZE), STACK_GUARD_SIZE) == OS_GUARD_CANARY;
+	return os_mem_guard((void *)(lo - STACK_GUARD_SIZE), STACK_GUARD_SIZE);
 }
 
 /* Under the lock: a cold slot, guarded (ST3); 0 if there is none. */
@@ -180,7 +181,9 @@ static uintptr_t cold_take(void)
 	uintptr_t lo = c->at + i * SLOT_SIZE + STACK_GUARD_SIZE;
 	if (c->bare & bit) {
 		c->bare &= ~bit;
-		c->canary = (c->canary & ~bit) | (canary_needed(lo) ? bit : 0);
+		enum os_guard guard = guard_below(lo);
+		c->canary |= guard == OS_GUARD_CANARY ? bit : 0;
+		c->mprotected |= guard == OS_GUARD_MPROTECT ? bit : 0;
 		/* Not the arena as one: looking for frames, Valgrind would touch the next guard. */
 		if (unlikely(stack_pool.is_watched) && !(c->watched & bit)) {
 			c->watched |= bit;
@@ -210,14 +213,13 @@ static struct chunk *chunk_of(uintptr_t lo)
 static void cold_give(uintptr_t lo)
 {
 	struct chunk *c = chunk_of(lo);
-	uint32_t guarded = CHUNK_ALL & ~c->canary;
 
 	c->cold |= 1u << ((lo - c->at) / SLOT_SIZE);
 	chunk_list(c);
 	if (c->cold == CHUNK_ALL && c->bare == 0 && os_mem_renew((void *)c->at, CHUNK_SIZE)) {
-		os_guard_returned((uint32_t)__builtin_popcount(guarded));
+		os_guard_returned((uint32_t)__builtin_popcount(c->mprotected));
 		c->bare = CHUNK_ALL;
-		c->canary = 0;
+		c->canary = c->mprotected = 0;
 	}
 }
 
@@ -308,27 +310,34 @@ uint32_t stack_pool_warm(void)
 }
 
 /*
- * Where Valgrind's number for a stack of its own lies: above the canary, where frames seldom come.
+ * What is to be known of a stack of its own when it goes; in its mapping, right above hi, so that
+ * no frame comes there.
  */
-static uint32_t *watch_number(struct stack stack)
+struct own_stack {
+	enum os_guard guard;
+	uint32_t watch_number; /* Valgrind's */
+} __attribute__((aligned(64)));
+
+static struct own_stack *own_stack(struct stack stack)
 {
-	return (uint32_t *)(stack.lo + sizeof(uint64_t));
+	return (struct own_stack *)stack.hi;
 }
 
 int stack_map(size_t size, struct stack *stack, bool *has_canary)
 {
-	size_t usable = page_round(size);
-	char *at = os_mem_reserve(usable + STACK_GUARD_SIZE);
+	size_t above_guard = page_round(size);
+	char *at = os_mem_reserve(above_guard + STACK_GUARD_SIZE);
 
 	if (!at)
 		return -ENOMEM;
 	stack->lo = (uintptr_t)at + STACK_GUARD_SIZE;
-	stack->hi = stack->lo + usable;
-	*has_canary = canary_needed(stack->lo);
+	stack->hi = stack->lo + above_guard - sizeof(struct own_stack);
+	own_stack(*stack)->guard = guard_below(stack->lo);
+	*has_canary = own_stack(*stack)->guard == OS_GUARD_CANARY;
 	if (*has_canary)
 		*(uint64_t *)stack->lo = CANARY;
 	if (unlikely(valgrind_is_here()))
-		*watch_number(*stack) = valgrind_stack_add(stack->lo, stack->hi);
+		own_stack(*stack)->watch_number = valgrind_stack_add(stack->lo, stack->hi);
 	return 0;
 }
 
@@ -342,11 +351,13 @@ void stack_unmap(struct stack stack)
 		__asan_unpoison_memory_region((void *)stack.lo, stack.hi - stack.lo);
 	if (unlikely(valgrind_is_here())) {
 		/* It may lie below what was the stack pointer, as the canary may. */
-		valgrind_allow(stack.lo, stack.lo + 2 * sizeof(uint64_t));
-		valgrind_stack_remove(*watch_number(stack));
+		valgrind_allow(stack.lo, stack.lo + sizeof(uint64_t));
+		valgrind_stack_remove(own_stack(stack)->watch_number);
 	}
+	uint32_t n_mprotected = own_stack(stack)->guard == OS_GUARD_MPROTECT;
 	os_mem_release((void *)(stack.lo - STACK_GUARD_SIZE),
-		       stack.hi - stack.lo + STACK_GUARD_SIZE);
+		       stack.hi - stack.lo + sizeof(struct own_stack) + STACK_GUARD_SIZE);
+	os_guard_returned(n_mprotected);
 }
 
 bool stack_canary_is_intact(struct stack stack)

@@ -34,7 +34,6 @@
 #include "queue/gfree.h"
 #include "sched/sched.h"
 
-#define REPORT_MOST 10000          /* goroutines in a fatal report */
 #define STOP_WITHIN_NS 20000000    /* goro_dump waits so long for goroutines that make no call */
 #define CAPTURE_WITHIN_NS 50000000
 #define LOCK_WITHIN_NS 50000000
@@ -44,7 +43,6 @@
 struct dump {
 	int fd;
 	struct g *first;   /* printed already */
-	uint32_t printed, left_out, most;
 	int64_t now;
 	uint64_t parent_id; /* of the goroutine being printed */
 };
@@ -275,25 +273,14 @@ static void print_goroutine(struct dump *d, struct g *gp)
 	print_stack(d, gp, state);
 	print_creator(d, gp);
 	print_to(d->fd, "\n");
-	d->printed++;
 }
 
 static void visit(struct g *gp, void *arg)
 {
 	struct dump *d = arg;
 
-	if (gp == d->first || g_state(gp) == G_IDLE)
-		return;
-	if (d->printed >= d->most)
-		d->left_out++;
-	else
+	if (gp != d->first && g_state(gp) != G_IDLE)
 		print_goroutine(d, gp);
-}
-
-static void print_left_out(const struct dump *d)
-{
-	if (d->left_out)
-		print_to(d->fd, "...%u more goroutines...\n", d->left_out);
 }
 
 /* In a process that ends: DU2. */
@@ -301,12 +288,11 @@ static void report_others(struct dump *d)
 {
 	running_look();
 	gfree_each_within(visit, d, LOCK_WITHIN_NS);
-	print_left_out(d);
 }
 
 void goro_dump(int fd)
 {
-	struct dump d = {.fd = fd, .most = UINT32_MAX};
+	struct dump d = {.fd = fd};
 
 	preempt_check(); /* also how the caller leaves when the run ends */
 	if (load_acq(&sched.run_state) != RUN_ON) /* RUN-STATE */
@@ -321,7 +307,6 @@ void goro_dump(int fd)
 		print_goroutine(&d, d.first);
 	running_look();
 	gfree_each(visit, &d);
-	print_left_out(&d);
 	world_start();
 	/* Sysmon sees a stopped P all the time: it asks nobody who dumps in a loop to yield. */
 	if (d.first)
@@ -352,7 +337,6 @@ static void *report_and_exit(void *arg)
 {
 	struct m *mp = m_self();
 	struct dump d = {.fd = 2,
-			 .most = REPORT_MOST,
 			 .first = mp ? mp->curg : NULL,
 			 .now = os_now()};
 
@@ -379,7 +363,7 @@ static void report(void)
 /* On sysmon's thread. */
 static void dump_and_exit(void)
 {
-	struct dump d = {.fd = 2, .most = UINT32_MAX};
+	struct dump d = {.fd = 2};
 
 	fatal_begin();
 	print_to(2, "SIGQUIT: quit\n\n");

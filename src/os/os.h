@@ -108,7 +108,7 @@ bool os_guard_is_known(const char *name); /* what GORO_STACKGUARD may be */
 /* Make a range fault when touched, by the best method that works; says which did. */
 enum os_guard os_mem_guard(void *at, size_t size);
 
-/* So many guards are gone with the mapping they were in. */
+/* So many guards by mprotect are gone with the mapping they were in. */
 void os_guard_returned(uint32_t count);
 
 void *os_alloc(size_t size);        /* malloc, zeroed; NULL if out of memory */

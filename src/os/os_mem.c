@@ -33,10 +33,11 @@
 static enum os_guard guard_method = OS_GUARD_MPROTECT;
 
 /*
- * ME3: mprotect guards that may still be made: each costs two mappings, and half of them are
+ * ME3: mprotect guards that exist, and how many may: each costs two mappings, and half of them are
  * the program's.
  */
-static atomic_of(int32_t) mprotect_left;
+static atomic_of(int32_t) mprotect_made;
+static int32_t mprotect_most; /* boot */
 
 void *os_mem_reserve(size_t size)
 {
@@ -133,7 +134,7 @@ void os_guard_init(void)
 	int mappings = os_read_file("/proc/sys/vm/max_map_count", text, sizeof(text)) > 0
 			       ? atoi(text)
 			       : 65530;
-	store_rlx(&mprotect_left, mappings / 4); /* relaxed: no other thread yet */
+	mprotect_most = mappings / 4;
 
 	guard_method = guard_install_works() ? OS_GUARD_MADVISE : OS_GUARD_MPROTECT;
 	/*
@@ -155,17 +156,18 @@ enum os_guard os_mem_guard(void *at, size_t size)
 	if (guard_method == OS_GUARD_MADVISE && !os_fault(OS_FAULT_MADVISE) &&
 	    madvise(at, size, MADV_GUARD_INSTALL) == 0)
 		return OS_GUARD_MADVISE;
-	if (guard_method != OS_GUARD_CANARY &&
-	    add_rlx(&mprotect_left, -1) > 0 && /* relaxed: only counted */
+	if (guard_method == OS_GUARD_CANARY)
+		return OS_GUARD_CANARY;
+	if (add_rlx(&mprotect_made, 1) < mprotect_most && /* relaxed: only counted */
 	    mprotect(at, size, PROT_NONE) == 0)
 		return OS_GUARD_MPROTECT;
+	add_rlx(&mprotect_made, -1); /* relaxed: only counted */
 	return OS_GUARD_CANARY;
 }
 
 void os_guard_returned(uint32_t count)
 {
-	if (guard_method == OS_GUARD_MPROTECT)
-		add_rlx(&mprotect_left, (int32_t)count); /* relaxed: only counted */
+	add_rlx(&mprotect_made, -(int32_t)count); /* relaxed: only counted */
 }
 
 void *os_alloc(size_t size)

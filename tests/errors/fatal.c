@@ -10,6 +10,7 @@
 #include "goro_tap.h"
 
 #include <grp.h>
+#include <signal.h>
 
 /* ---- the thread limit ---- */
 
@@ -426,6 +427,89 @@ GORO_CASE(odd_stack_sizes_work_or_are_einval, .procs = "1,4")
 	}
 	wait_for(goro_count() == 1);
 	expect_eq(n, (int)(sizeof(good) / sizeof(good[0])));
+}
+
+/* ---- a report that cannot be written, and a long one ---- */
+
+static void break_stderr(void)
+{
+	int fds[2];
+
+	signal(SIGPIPE, SIG_DFL);
+	if (pipe(fds) != 0)
+		_exit(9);
+	close(fds[0]);
+	dup2(fds[1], 2);
+}
+
+GORO_CHILD(panics_into_a_broken_pipe)
+{
+	break_stderr();
+	goro_panic("nobody reads this");
+}
+
+GORO_CHILD(deadlocks_into_a_broken_pipe)
+{
+	break_stderr();
+	goro_chan_recv(NULL, NULL);
+}
+
+GORO_CHILD(dumps_into_a_broken_pipe)
+{
+	break_stderr();
+	goro_dump(2);
+	printf("alive");
+}
+
+TAP_CASE(report_on_a_broken_pipe_ends_as_any_other, .procs = "1,4")
+{
+	struct tap_child c;
+
+	tap_child(&c, "panics_into_a_broken_pipe");
+	expect_eq(c.status, 2);
+	tap_child(&c, "deadlocks_into_a_broken_pipe");
+	expect_eq(c.status, 2);
+	tap_child(&c, "dumps_into_a_broken_pipe");
+	expect_eq(c.status, 0);
+	expect_str(c.out, "alive");
+}
+
+enum { PARKED = 12000 };
+
+static void parks(void *unused)
+{
+	(void)unused;
+	goro_chan_recv(NULL, NULL);
+}
+
+GORO_CHILD(deadlocks_with_many)
+{
+	FILE *report = fopen(getenv("REPORT"), "w");
+
+	if (!report)
+		_exit(9);
+	dup2(fileno(report), 2);
+	for (int i = 0; i < PARKED; i++)
+		goro_spawn(parks, NULL);
+	parks(NULL);
+}
+
+TAP_CASE(report_has_every_goroutine, .procs = "2", .timeout_s = 60)
+{
+	char path[] = "/tmp/goro-report-XXXXXX", env[64], line[512];
+	int fd = mkstemp(path), n = 0;
+	struct tap_child c;
+
+	require(fd >= 0);
+	snprintf(env, sizeof(env), "REPORT=%s", path);
+	tap_child(&c, "deadlocks_with_many", env);
+	expect_eq(c.status, 2);
+	FILE *report = fdopen(fd, "r");
+	while (fgets(line, sizeof(line), report))
+		n += strncmp(line, "goroutine ", 10) == 0;
+	fclose(report);
+	unlink(path);
+	expect_eq(n, PARKED + 1);
 }
 
 TAP_MAIN

@@ -135,6 +135,16 @@ if have clang; then
 		clang -I"$root/include" -fsyntax-only "$here/go_other.c" -I"$here"
 fi
 
+if have gcc && [ "$(uname -m)" = x86_64 ]; then
+	# Its calls go through a register there, which says nothing of where to.
+	refuses "gcc -O0 -mcmodel=large is told what it takes" "use -O1" \
+		gcc -O0 -mcmodel=large -I"$root/include" -fsyntax-only "$here/go_other.c" -I"$here"
+	compiles "gcc -O1 -mcmodel=large" \
+		gcc -O1 -mcmodel=large -I"$root/include" -fsyntax-only "$here/go_other.c" -I"$here"
+	compiles "goro.h without go(), gcc -O0 -mcmodel=large" \
+		gcc -O0 -mcmodel=large $strict -fsyntax-only alone.c
+fi
+
 # --- go() in every shape ----------------------------------------------------------------------------
 
 # flags_of COMPILER: what it needs beyond the strict flags.

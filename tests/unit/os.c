@@ -7,9 +7,11 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/time.h>
 
+#include "base/fatal.h"
 #include "base/valgrind.h"
 #include "os/os.h"
 
@@ -306,6 +308,64 @@ TAP_CASE(write_into_a_full_pipe_comes_out_whole, .procs = "-")
 	pthread_join(thread, &n);
 	expect_eq((size_t)n, sizeof(text));
 	os_write(-1, text, sizeof(text)); /* nobody can be told, and nothing hangs */
+}
+
+/* FI2: SIGPIPE kills, unless it does not come. */
+TAP_CASE(fi2_no_reader_raises_no_signal, .procs = "-")
+{
+	sigset_t pending, blocked, empty;
+	int fds[2];
+
+	signal(SIGPIPE, SIG_DFL);
+	sigemptyset(&empty);
+	pthread_sigmask(SIG_SETMASK, &empty, NULL);
+	require(pipe(fds) == 0);
+	close(fds[0]);
+	os_write(fds[1], "text", 4);
+	print_to(fds[1], "%s", "text");
+	sigpending(&pending);
+	expect(!sigismember(&pending, SIGPIPE));
+	pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+	expect(!sigismember(&blocked, SIGPIPE));
+}
+
+TAP_CASE(fi2_a_signal_that_was_pending_stays_so, .procs = "-")
+{
+	sigset_t pending, blocked;
+	int fds[2];
+
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &blocked, NULL);
+	raise(SIGPIPE);
+	require(pipe(fds) == 0);
+	close(fds[0]);
+	os_write(fds[1], "text", 4);
+	sigpending(&pending);
+	expect(sigismember(&pending, SIGPIPE));
+}
+
+/* FI3: all the lines of a report together wait for a bounded time, and errors cost none. */
+TAP_CASE(fi3_full_pipe_that_nobody_reads_is_given_up, .procs = "-")
+{
+	static char text[100000], rest[100000];
+	int fds[2];
+
+	require(pipe2(fds, O_NONBLOCK) == 0);
+	int64_t start = tap_now();
+	for (int i = 0; i < 1000; i++)
+		os_write(fds[1], text, sizeof(text));
+	expect_ge(tap_now() - start, 1 * INT64_C(1000000000)); /* it was waited for, */
+	expect_lt(tap_now() - start, 15 * INT64_C(1000000000)); /* but not for each line */
+	/* What takes something again is waited for again. */
+	while (read(fds[0], rest, sizeof(rest)) > 0)
+		;
+	os_write(fds[1], "!", 1);
+	expect_eq(read(fds[0], rest, sizeof(rest)), 1);
+	start = tap_now();
+	for (int i = 0; i < 1000; i++)
+		print_to(-1, "nobody\n");
+	expect_lt(tap_now() - start, 5 * INT64_C(1000000000));
 }
 
 TAP_CASE(file_is_read_as_far_as_there_is_room_and_ended, .procs = "-")
