@@ -29,6 +29,7 @@ struct sched {
 	/* Of a run, from here on: zeroed when one begins. */
 	struct p *p[MAXPROCS_LIMIT];       /* world stopped to write */
 	atomic_of(uint32_t) n_procs;       /* world stopped to write */
+	atomic_of(uint32_t) n_made;        /* likewise: Ps in p[], never fewer within a run */
 	atomic_of(uint32_t) stop_wanted;   /* lock to write; read as a hint, or under the lock */
 	uint32_t stop_left;                /* lock: Ps that have not stopped yet */
 	struct note stop_note;             /* the last of them wakes the stopper */

@@ -276,17 +276,26 @@ noreturn void g_exit(struct g *gp)
 	leave_for_g0(gp->m, gp, exit_on_g0);
 }
 
+/* A plain thread may still count while its run ends and forgets its Ps, whose memory stays. */
+static uint64_t sum_of(bool is_of_ended)
+{
+	uint32_t n = load_acq(&sched.n_made); /* PROCS-SET */
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct p *pp = sched.p[i];
+		if (pp)
+			sum += load_rlx(is_of_ended ? &pp->n_ended : /* relaxed: a snapshot */
+						      &pp->n_spawned);
+	}
+	return sum;
+}
+
 int count_goroutines(void)
 {
-	uint32_t n = load_acq(&sched.n_procs); /* PROCS-SET */
-	uint64_t ended = 0, spawned;
-
 	/* Ends first: a G that ends meanwhile is counted as still there, never as minus one. */
-	for (uint32_t i = 0; i < MAXPROCS_LIMIT && sched.p[i]; i++)
-		ended += load_rlx(&sched.p[i]->n_ended); /* relaxed: a snapshot */
-	(void)n;
-	spawned = load_rlx(&sched.n_spawned_outside); /* relaxed: a snapshot */
-	for (uint32_t i = 0; i < MAXPROCS_LIMIT && sched.p[i]; i++)
-		spawned += load_rlx(&sched.p[i]->n_spawned); /* relaxed: a snapshot */
-	return (int)(spawned - ended);
+	uint64_t ended = sum_of(true);
+	uint64_t outside = load_rlx(&sched.n_spawned_outside); /* relaxed: a snapshot */
+
+	return (int)(outside + sum_of(false) - ended);
 }

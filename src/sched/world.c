@@ -277,10 +277,12 @@ int procs_resize(uint32_t n)
 	struct m *mp = m_self();
 
 	for (uint32_t i = old; i < n; i++) {
-		if (!sched.p[i])
+		if (!sched.p[i]) {
 			sched.p[i] = p_new(i);
-		if (!sched.p[i])
-			return -ENOMEM; /* those made so far stay, unused */
+			if (!sched.p[i])
+				return -ENOMEM; /* those made so far stay, unused */
+			store_rel(&sched.n_made, i + 1); /* PROCS-SET: a plain thread counts */
+		}
 		store_rlx(&sched.p[i]->state, P_STOPPED); /* relaxed: the world is stopped */
 	}
 	for (uint32_t i = n; i < old; i++)

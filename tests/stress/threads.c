@@ -4,6 +4,7 @@
  *   a ring of both, by chance -> tokens go round by rendezvous -> none is lost, none stops
  *   a gate that one of them closes -> all that wait, of both kinds, come through
  *   a question on a channel of its own, freed at once -> the answer of the other kind
+ *   threads that change the number of Ps, dump, count and panic while goroutines run
  *
  * Nothing here has a deadline but what says so: a wake-up that is lost stops the ring, and the case
  * is over its time.
@@ -24,7 +25,7 @@ struct place {
 	uint64_t random;
 };
 
-/* Sleeps, yields, or spins a little. */
+/* Sleeps, yields, looks, changes the number of Ps, or mostly spins a little. */
 static void dawdles(uint64_t choice)
 {
 	switch (choice % 64) {
@@ -38,6 +39,13 @@ static void dawdles(uint64_t choice)
 	case 3:
 		if (goro_id() != 0)
 			goro_yield();
+		break;
+	case 4:
+		require(goro_count() > 0);
+		break;
+	case 5:
+		if ((choice >> 8) % 16 == 0)
+			goro_maxprocs((int)(choice >> 16 & 7) + 1);
 		break;
 	default:
 		for (uint64_t i = choice >> 8 & 127; i > 0; i--)
@@ -295,6 +303,95 @@ GORO_CASE(questions_and_answers_cross_both_ways, .timeout_s = 60)
 	goro_chan_unref(d.questions);
 	expect_eq(d.n_wrong, 0);
 	printf("# %" PRId64 " asked\n", d.n_asked);
+}
+
+/* ---- looking and changing ---- */
+
+static void call_panic(void *unused)
+{
+	(void)unused;
+	goro_panic("thread %d", 7);
+}
+
+struct crowd {
+	int is_over, n_rounds[4], n_bad, n_ended;
+};
+
+static void *thread_changes_procs(void *arg)
+{
+	struct crowd *c = arg;
+	while (!load(&c->is_over)) {
+		goro_maxprocs(add(&c->n_rounds[0], 1) % 8 + 1);
+		goro_sleep(GORO_US(100));
+	}
+	add(&c->n_ended, 1);
+	return NULL;
+}
+
+static void *thread_dumps(void *arg)
+{
+	struct crowd *c = arg;
+	while (!load(&c->is_over)) {
+		char *text = dump_text();
+		add(&c->n_bad, strstr(text, "goroutine 1 [") == NULL);
+		add(&c->n_rounds[1], 1);
+		free(text);
+		goro_sleep(GORO_US(100));
+	}
+	add(&c->n_ended, 1);
+	return NULL;
+}
+
+static void *thread_counts(void *arg)
+{
+	struct crowd *c = arg;
+	while (!load(&c->is_over)) {
+		add(&c->n_bad, goro_count() < 1 || goro_maxprocs(0) < 1 || goro_id() != 0);
+		add(&c->n_rounds[2], 1);
+		goro_checkpoint();
+	}
+	add(&c->n_ended, 1);
+	return NULL;
+}
+
+static void *thread_panics(void *arg)
+{
+	struct crowd *c = arg;
+	while (!load(&c->is_over)) {
+		add(&c->n_bad, strcmp(panic_of(call_panic, NULL).text, "thread 7") != 0);
+		add(&c->n_rounds[3], 1);
+	}
+	add(&c->n_ended, 1);
+	return NULL;
+}
+
+static void yields_until(int *is_over)
+{
+	while (!load(is_over))
+		goro_yield();
+}
+
+GORO_CASE(threads_look_and_change_while_goroutines_run, .timeout_s = 60)
+{
+	static void *(*const what[])(void *) = {thread_changes_procs, thread_dumps, thread_counts,
+						thread_panics};
+	struct crowd c = {0};
+	pthread_t threads[4];
+	int n = goro_maxprocs(0);
+	for (int i = 0; i < 8; i++)
+		go(yields_until, &c.is_over);
+	for (int i = 0; i < 4; i++)
+		require_eq(pthread_create(&threads[i], NULL, what[i], &c), 0);
+	goro_sleep(GORO_SEC(1) * tap_seconds);
+	for (int i = 0; i < 4; i++)
+		wait_for(load(&c.n_rounds[i]) >= 20);
+	store(&c.is_over, 1);
+	wait_for(load(&c.n_ended) == 4); /* pthread_join would keep the P, which they may stop */
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	wait_for(goro_count() == 1);
+	goro_maxprocs(n);
+	expect_eq(c.n_bad, 0);
 }
 
 TAP_MAIN
