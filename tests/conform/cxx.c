@@ -121,6 +121,12 @@ static void call_once(void *unused)
 	goro_once_do(&once, cxx_throws, unused);
 }
 
+GORO_CHILD(function_of_a_timer_throws)
+{
+	require(goro_timer_func(0, cxx_throws, NULL) != NULL);
+	goro_chan_recv(NULL, NULL);
+}
+
 GORO_CHILD(function_of_once_throws)
 {
 	cxx_catches_around(call_once, NULL);
@@ -137,6 +143,7 @@ TAP_CASE(exception_that_leaves_what_the_library_called_ends_the_process, .id = "
 		"cleanup_throws_at_return",
 		"cleanup_throws_in_a_panic",
 		"function_of_once_throws",
+		"function_of_a_timer_throws",
 	};
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		struct tap_child c;

@@ -165,6 +165,11 @@ static void panics_with_tries(void *unused)
 	goro_panic("outer");
 }
 
+static void panics_with_tries_caught(void *unused)
+{
+	expect(!goro_try(panics_with_tries, unused, NULL, 0));
+}
+
 static void exits_with_tries(void *unused)
 {
 	returns_with_tries(unused);
@@ -314,6 +319,44 @@ GORO_CASE(thousand_panics_each_in_a_cleanup_of_the_one_before, .id = "PAN-03")
 	require_eq(goro_spawn_attr(&attr, catches_a_thousand, NULL), 0);
 	wait_for(goro_count() == 1);
 	expect_eq(n_caught, 1);
+}
+
+/* ---- in the function of a timer ---- */
+
+static void says_and_panics(void *text)
+{
+	goro_defer(panics_with, "and again");
+	goro_panic("%s", (char *)text);
+}
+
+GORO_CHILD(timer_panics)
+{
+	goro_defer(leaves, "main's");
+	require(goro_timer_func(GORO_MS(1), says_and_panics, "in a timer") != NULL);
+	goro_chan_recv(NULL, NULL);
+}
+
+TAP_CASE(panic_of_a_timer_ends_the_process, .id = "PAN-01")
+{
+	struct tap_child c;
+	tap_child(&c, "timer_panics");
+	expect_child(&c, 2, "panic: in a timer\n\tpanic: and again\n\ngoroutine ");
+	expect_contains(c.err, "says_and_panics");
+}
+
+/* Its goroutine is one like any other. */
+GORO_CASE(timer_catches_defers_and_exits, .id = "PAN-03")
+{
+	void (*const what[])(void *) = {panics_with_tries_caught, exits_with_tries,
+					tries_an_exit_that_panics};
+	static const char *const trails[] = {"ab", "ab", "abc"};
+	for (int i = 0; i < 3; i++) {
+		trail[0] = '\0';
+		goro_timer *t = goro_timer_func(GORO_US(100), what[i], NULL);
+		require(t != NULL);
+		wait_for(strcmp(trail, trails[i]) == 0 && goro_count() == 1);
+		goro_timer_free(t);
+	}
 }
 
 /* ---- nothing is left behind ---- */

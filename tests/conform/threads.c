@@ -206,6 +206,28 @@ static void visits_counters(void)
 	expect_eq(n, 1);
 }
 
+static void visits_timers(struct visit *v)
+{
+	int n = 0;
+	goro_timer *func = goro_timer_func(GORO_US(100), counts, &n);
+	goro_timer *timer = goro_timer_chan(GORO_US(100)), *ticker = goro_ticker(GORO_US(100));
+	expect_eq(func != NULL, v->moment == DURING);
+	expect_eq(timer != NULL, v->moment == DURING);
+	expect_eq(ticker != NULL, v->moment == DURING);
+	if (v->moment != DURING)
+		return;
+	expect(goro_chan_recv(goro_timer_c(timer), NULL));
+	expect(!goro_timer_stop(timer));
+	expect(!goro_timer_reset(timer, GORO_SEC(1000)));
+	expect(goro_timer_stop(timer));
+	for (int i = 0; i < 3; i++)
+		expect(goro_chan_recv(goro_timer_c(ticker), NULL));
+	wait_for(load(&n) == 1);
+	goro_timer_free(func);
+	goro_timer_free(timer);
+	goro_timer_free(ticker);
+}
+
 static void *thread_visits(void *arg)
 {
 	struct visit *v = arg;
@@ -216,6 +238,7 @@ static void *thread_visits(void *arg)
 	visits_select();
 	visits_locks();
 	visits_counters();
+	visits_timers(v);
 	goro_chan_send(v->done, NULL);
 	return NULL;
 }
