@@ -178,7 +178,8 @@ static void print_function(const struct symbol_frame *frame, void *arg)
 static void print_header(const struct dump *d, struct g *gp, enum g_state state)
 {
 	/* relaxed, here and below: a G that did not stop in time may park meanwhile */
-	int64_t waited = d->now - load_rlx(&gp->wait_since);
+	int64_t since = load_rlx(&gp->wait_since);
+	int64_t waited = d->now > since ? d->now - since : 0; /* the coarse clock may be behind */
 	uint8_t reason = load_rlx(&gp->wait_reason); /* relaxed: as above */
 	bool is_waiting = state == G_WAITING;
 
