@@ -26,7 +26,7 @@ lib=${LIB:-build/libgoro.a}
 
 if [ $# = 0 ]; then
 	set -- spawn_burst spawn_join yield pingpong chan_buffered select sieve skynet parked sleep_late sleepers \
-		mutex rwmutex cond waitgroup once timer wordcount
+		mutex rwmutex cond waitgroup once timer ctx wordcount
 fi
 go=$(command -v go)
 [ -n "$go" ] || echo "bench/run.sh: there is no go here: only goro is measured" >&2
@@ -151,6 +151,13 @@ BEGIN {
 	label("TimerAddStopAmongMillion", "made, stopped, freed, beside a million")
 	label("TimerResetAmongMillion", "reset, beside a million")
 	label("TimerMillionStop", "each of a million stopped, freed")
+	label("CtxMake", "context, made and dropped")
+	label("CtxMakeDeadline", "the same with a deadline")
+	label("CtxCancelTree", "cancel one of a thousand contexts below")
+	label("CtxCancelWaiters", "cancel one of a thousand that wait, until it has ended")
+	label("GroupGoWait", "child of a group, of a hundred")
+	label("ChanBesideCancelled", "send and receive while a cancelled context exists")
+	label("ChanBesideNone", "the same while none does")
 	label("Wordcount", "wordcount, whole program")
 	units["ns/op"] = "ns"
 	units["cpu-ns/op"] = "ns of CPU"

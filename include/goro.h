@@ -44,6 +44,7 @@
 #endif
 
 #ifdef __cplusplus
+#include <exception>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -953,11 +954,272 @@ GORO_API void goro_sem_release(goro_sem *s, int64_t n);
 
 /* -------------------------------------------------------------------------------------------------
  * Cancellation
+ *
+ * A context is cancelled once, by a call or by its deadline, and with it all contexts that were
+ * made under it. A goroutine may use one; what it spawns inherits it. While the context that a
+ * goroutine uses is cancelled, each of its calls that may block returns -ECANCELED: one that waits
+ * already, and any later one at its start, even if it could be done at once. Those that return no
+ * error panic "context canceled": goro_chan_send(), goro_chan_recv(), goro_put(), goro_get(),
+ * goro_sleep(), goro_sleep_until(), goro_cond_wait(), goro_sem_acquire(), goro_waitgroup_wait().
+ * Not cancelled are goro_mutex_lock(), the locks of a goro_rwmutex, goro_once_do(),
+ * goro_group_wait(), and whatever does not block.
+ *
+ * A plain thread uses no context, but may make, cancel and ask them. Wherever a context is taken,
+ * NULL stands for the background, which is never cancelled. A context may be used by several
+ * goroutines and live longer than a run.
+ *
+ * References: the calls that make a context give the caller one. goro_ctx_use() exchanges one for
+ * another. Whatever else takes a context leaves the caller's reference alone.
+ *
+ *   goro_ctx *ctx = goro_ctx_with_deadline(goro_ctx_current(), goro_now() + GORO_SEC(2));
+ *   goro_ctx *before = goro_ctx_use(ctx);
+ *   int n = fetch(url);                          no call in it, nor in what it spawns, waits longer
+ *   goro_ctx_unref(goro_ctx_use(before));
  */
+typedef struct goro_ctx goro_ctx;
+typedef struct goro_after goro_after;
+
+/* Bytes of a reason, its end included; what is longer is cut. */
+#define GORO_CTX_REASON_MAX 128
+
+/*
+ * goro_ctx_background - the context above all others: never cancelled, without a deadline.
+ *
+ * It has no references to be counted: goro_ctx_unref() leaves it alone. A goroutine that is made to
+ * use it uses none. Does not block. Go: context.Background.
+ */
+GORO_API goro_ctx *goro_ctx_background(void);
+
+/*
+ * goro_ctx_with_cancel - make a context under parent, to be cancelled by goro_ctx_cancel().
+ *
+ * Under a cancelled parent it is cancelled at birth. It need not be cancelled before its last
+ * reference is given back. The caller holds one reference. Does not block; may be called before
+ * goro_run().
+ * Returns NULL when there is no memory.
+ * Go: context.WithCancelCause.
+ */
+GORO_API goro_ctx *goro_ctx_with_cancel(goro_ctx *parent);
+
+/*
+ * goro_ctx_with_deadline - goro_ctx_with_cancel(), and it is cancelled when the deadline comes.
+ *
+ * The parent's deadline holds too, when it is earlier. One that is past already cancels at birth;
+ * with GORO_FOREVER there is none. While no runtime runs nobody watches the clock: then
+ * goro_ctx_error() does, for the context that it is asked about.
+ * Go: context.WithDeadline.
+ */
+GORO_API goro_ctx *goro_ctx_with_deadline(goro_ctx *parent, int64_t deadline);
+
+/*
+ * goro_ctx_ref - take one more reference, for another owner; returns ctx. Does not block.
+ *
+ * goro_ctx_unref - give a reference back; the last one frees the context, without cancelling it.
+ * NULL is left alone. Does not block.
+ */
+GORO_API goro_ctx *goro_ctx_ref(goro_ctx *ctx);
+GORO_API void goro_ctx_unref(goro_ctx *ctx);
+
+/*
+ * goro_ctx_cancel - cancel ctx and all contexts under it: a parent before its children, children in
+ * the order in which they were made.
+ *
+ * For each of them: waits of goroutines that use it end, its done channel is closed, the functions
+ * of goro_ctx_after() start. When the call returns, all of them are cancelled, also if somebody
+ * else cancels at the same time (who then may be a moment late with the channels and functions of
+ * those that he was first at). What is cancelled already stays as it is; the background cannot be
+ * cancelled. Does not block. Any thread may call it.
+ *
+ * goro_ctx_cancel_reason - the same, and goro_ctx_reason() gives the text from then on; copied, cut
+ * at GORO_CTX_REASON_MAX - 1 bytes. NULL, or out of memory, is the usual text. Does not block.
+ *
+ * Order: what the caller wrote before is visible to whoever sees the cancellation.
+ * Go: the CancelFunc, the CancelCauseFunc.
+ */
+GORO_API void goro_ctx_cancel(goro_ctx *ctx);
+GORO_API void goro_ctx_cancel_reason(goro_ctx *ctx, const char *reason);
+
+/*
+ * goro_ctx_error - 0; or why it was cancelled:
+ *   -ECANCELED  by a call
+ *   -ETIMEDOUT  by its deadline, or that of a context above
+ *
+ * For loops that make no call that blocks. Does not block. Go: ctx.Err.
+ */
+GORO_API int goro_ctx_error(goro_ctx *ctx);
+
+/*
+ * goro_ctx_reason - "context canceled", "context deadline exceeded", or the reason that was given,
+ * to this context or to the one above by which it was cancelled; NULL when it is not cancelled.
+ *
+ * The text lives as long as the context. Does not block. Go: context.Cause.
+ */
+GORO_API const char *goro_ctx_reason(goro_ctx *ctx);
+
+/*
+ * goro_ctx_deadline - the earliest deadline of the context and those above; GORO_FOREVER: none.
+ *
+ * Does not block. Go: ctx.Deadline.
+ */
+GORO_API int64_t goro_ctx_deadline(goro_ctx *ctx);
+
+/*
+ * goro_ctx_done - a channel without elements that is closed when the context is cancelled: for
+ * select.
+ *
+ * Made at the first call, always the same then, and borrowed: it lives as long as the context.
+ * NULL for the background. Receiving from it in a goroutine that uses the cancelled context itself
+ * is cancelled like any other receive. Does not block.
+ * Panics: "goro_ctx_done: out of memory".
+ * Go: ctx.Done.
+ */
+GORO_API goro_chan *goro_ctx_done(goro_ctx *ctx);
+
+/*
+ * goro_ctx_use - make ctx the calling goroutine's own, and return the one that it used before.
+ *
+ * The goroutine takes over the caller's reference to ctx, and the caller gets the goroutine's to
+ * the one before (NULL: it used none). So
+ *   goro_ctx_unref(goro_ctx_use(goro_ctx_ref(ctx)));     uses ctx for good
+ *   before = goro_ctx_use(NULL); ...; goro_ctx_use(before);     shields what is between
+ * A goroutine that ends gives its reference back. A jump out of the code between (goro_panic(),
+ * goro_exit()) leaves the context as it is. Does not block.
+ * Panics: "goro_ctx_use outside a goroutine" in a plain thread.
+ * Go: none; there the context is a parameter.
+ */
+GORO_API goro_ctx *goro_ctx_use(goro_ctx *ctx);
+
+/*
+ * goro_ctx_current - the context that the calling goroutine uses, borrowed; NULL: none, as in every
+ * plain thread. Does not block.
+ */
+GORO_API goro_ctx *goro_ctx_current(void);
+
+/*
+ * goro_ctx_after - when ctx is cancelled, run fn(arg) once, in a goroutine of its own that uses no
+ * context. At once when it is cancelled already.
+ *
+ * Functions of one context start in the order in which they were given. When no runtime runs, fn is
+ * called by the thread that cancels. What is returned must be given to goro_ctx_after_stop() once,
+ * whether fn has run or not. Does not block.
+ *
+ * Returns NULL when there is no memory; then fn will not run.
+ * Panics: "go of nil func value" when fn is NULL.
+ * Fatal: "out of memory: ..." when there is no memory for the goroutine, later.
+ * Go: context.AfterFunc.
+ *
+ * goro_ctx_after_stop - true: fn has not started and will not; false: it has started, or will in a
+ * moment (it is not waited for). `after` is not valid any more. NULL: false. Does not block.
+ */
+GORO_API goro_after *goro_ctx_after(goro_ctx *ctx, void (*fn)(void *), void *arg);
+GORO_API bool goro_ctx_after_stop(goro_after *after);
+
+/*
+ * goro_ctx_sleep, goro_ctx_sleep_until - goro_sleep(), goro_sleep_until(), which return when they
+ * are cancelled.
+ *
+ * Returns 0 when the time has passed, or
+ *   -ECANCELED  the context that the calling goroutine uses is cancelled
+ */
+GORO_API int goro_ctx_sleep(int64_t ns);
+GORO_API int goro_ctx_sleep_until(int64_t deadline);
 
 /* -------------------------------------------------------------------------------------------------
  * Groups
+ *
+ * A group starts goroutines and waits for them: none of them outlives the scope in which the group
+ * stands.
+ *
+ *   GORO_GROUP(group);
+ *   for (int i = 0; i < n; i++)
+ *           goro_group_go(&group, fetch, &pages[i]);     int fetch(void *)
+ *   int error = goro_group_wait(&group);                 the first that is not 0
+ *
+ * The children use a context of the group's, under the one that the goroutine used when it made the
+ * group. The first child that returns an error cancels it, and so the others. A child that ends by
+ * the panic "context canceled" of the library, which nobody caught, ends quietly, as if it had
+ * returned -ECANCELED; any other panic is as in every goroutine. A child that calls goro_exit()
+ * returned 0.
+ *
+ * Whoever makes a group, waits for it and ends it is its owner: one goroutine or plain thread.
+ * Children may call goro_group_go(), goro_group_cancel() and goro_group_ctx() of their own group,
+ * but must not wait for it. Groups nest. Go: errgroup.WithContext; ours is bound to a scope.
  */
+typedef struct goro_group {
+	void *goro_reserved_[16];
+} goro_group;
+
+/*
+ * GORO_GROUP - declare a group that ends with the scope: a declaration, where one may stand.
+ *
+ * Leaving the scope by its end, return, break, continue or goto waits for the children (as
+ * goro_group_end(), whose result is lost: wait before). Leaving it by goro_panic() or goro_exit(),
+ * in C++ also by an exception, cancels them first. longjmp() out of it is not allowed.
+ */
+#ifdef __cplusplus
+#define GORO_GROUP(name) ::goro_cxx_::group name
+#else
+#define GORO_GROUP(name)                                                                   \
+	goro_group name;                                                                   \
+	goro_group *name##_goro_                                                           \
+		__attribute__((__cleanup__(goro_group_cleanup_), __unused__)) =            \
+			goro_group_init(&name)
+#endif
+
+/*
+ * goro_group_init - make a group by hand; returns g. goro_group_end() must follow in the same
+ * function. Does not block, and needs no memory.
+ *
+ * goro_group_end - wait as goro_group_wait(), which see for the result, and be done with the group.
+ * Panics: "goro_group_end by another goroutine than its owner".
+ */
+GORO_API goro_group *goro_group_init(goro_group *g);
+GORO_API int goro_group_end(goro_group *g);
+
+/*
+ * goro_group_go - start a child that runs fn(arg); what it returns is 0 or an error.
+ *
+ * Does not block. Order: the call happens before fn starts; the end of fn, and of what it deferred,
+ * happens before goro_group_wait() returns.
+ *
+ * Returns 0, or, and then nothing was started,
+ *   -ECANCELED  the group is cancelled
+ *   -ENOMEM     no memory
+ *   -EPERM      no runtime runs
+ * Panics: "go of nil func value" when fn is NULL.
+ */
+GORO_API int goro_group_go(goro_group *g, int (*fn)(void *), void *arg);
+
+/*
+ * goro_group_wait - block until all children have ended.
+ *
+ * Is not cancelled: the children are, through the context above them. Then the group is as new.
+ * Returns the error of the child that was first to fail, -ECANCELED for one that ended quietly; 0
+ * when all returned 0, or there were none. goro_group_cancel() alone is no error.
+ */
+GORO_API int goro_group_wait(goro_group *g);
+
+/*
+ * goro_group_cancel - cancel the children's context. Until the next wait, no new child starts.
+ *
+ * Does not block. May be called by whoever knows that the group still stands.
+ */
+GORO_API void goro_group_cancel(goro_group *g);
+
+/*
+ * goro_group_ctx - the children's context, borrowed: until the group is waited for. Does not block.
+ * Returns NULL when there is no memory.
+ */
+GORO_API goro_ctx *goro_group_ctx(goro_group *g);
+
+/* For the end of a scope with GORO_GROUP; abandon: in C++, with an exception on its way. */
+GORO_API int goro_group_abandon_(goro_group *g);
+#ifndef __cplusplus
+static inline void goro_group_cleanup_(goro_group **g)
+{
+	(void)goro_group_end(*g);
+}
+#endif
 
 /* -------------------------------------------------------------------------------------------------
  * Panic, defer
@@ -1396,6 +1658,26 @@ void spawn(const goro_site_ *site, F &&fn, A... a)
 		code = reinterpret_cast<void (*)(void)>(&pack<callable, A...>::unpack);
 	pack<callable, A...>::start(site, code, std::move(f), std::move(a)...);
 }
+
+/* GORO_GROUP: waits in its destructor; when an exception is on its way, it cancels first. */
+class group : public goro_group {
+	int exceptions = std::uncaught_exceptions();
+
+public:
+	group()
+	{
+		goro_group_init(this);
+	}
+	group(const group &) = delete;
+	group &operator=(const group &) = delete;
+	~group()
+	{
+		if (std::uncaught_exceptions() > exceptions)
+			goro_group_abandon_(this);
+		else
+			goro_group_end(this);
+	}
+};
 
 } /* namespace goro_cxx_ */
 

@@ -126,6 +126,7 @@ struct g {
 			struct try_frame *tries;       /* goro_try frames, innermost first */
 			struct panic_frame *panics;    /* panics under way, latest first */
 			void *start_arg;               /* goro_spawn's argument */
+			int *canceled_result;          /* a group's child: PN7, or NULL */
 		} run;
 	} u;
 };

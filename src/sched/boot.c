@@ -42,12 +42,15 @@ static struct main_call main_call;
 
 void (*g_waiter_bury)(struct g *gp);
 void (*g_ctx_free)(struct ctx_head *ctx);
+void (*g_run_begins)(void);
 void (*boot_hook)(void);
 
 static void main_entry(void *arg)
 {
 	struct main_call *call = arg;
 
+	if (g_run_begins)
+		g_run_begins();
 	sched.main_result = call->fn(call->arg);
 	run_deferred(m_self()->curg, NULL);
 	panic_wait(); /* no leaving while a report is being printed */
@@ -151,7 +154,7 @@ static void g_bury(struct g *gp, void *arg)
 	if (!gp->sp && gp->args_size > G_INLINE_ARGS && gp->args_size != ARGS_ARE_POINTER)
 		os_free(gp->u.heap);
 	if (gp->sp)
-		deferred_drop_all(gp); /* some records lie on its stack */
+		deferred_drop_all(gp); /* some records lie on its stack: PN8 */
 	if (unlikely(sanitize_is_on && gp->sp))
 		sanitize_g_end(gp, sanitize_back);
 	if (gp->has_own_stack)

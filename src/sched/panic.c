@@ -18,14 +18,20 @@
  *      and gives those deferred calls some time before it does.
  * PN6  No C++ exception passes a goro_try or a deferred call: what is linked in the frames here
  *      would outlive them.
+ * PN7  panic_canceled() in a group's child, with no goro_try around it and no other panic under
+ *      way, ends the goroutine quietly, after its deferred calls.
+ * PN8  A record that is lent lies on the stack of somebody who takes it back, unless it was called;
+ *      drop() stands for it when a run ends around it. On a plain thread it hangs on the innermost
+ *      goro_try, or on nothing: then no panic comes back.
  *
- * A plain thread has no deferred calls, but goro_try works there: its frames hang on a key of
+ * A plain thread has no goro_defer, but goro_try works there: its frames hang on a key of
  * pthread_setspecific, since the only thread-local is the M. Not in one list for all threads: a
  * thread that ends inside goro_try, by pthread_exit, would leave its frame there, for the next one
  * with its number. Jumps are longjmp: C++ destructors between are not run.
  *
  * Locking: none. Go: gopanic, gorecover, Goexit in runtime/panic.go.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -46,6 +52,7 @@ struct try_frame {
 	struct deferred *mark;      /* PN2 */
 	struct panic_frame *panics; /* those under way when it began */
 	bool is_left;               /* PN5 */
+	struct deferred *deferred;  /* a plain thread's: PN8 */
 	char *msg;
 	size_t msg_size;
 	jmp_buf back;
@@ -96,6 +103,8 @@ void deferred_drop_all(struct g *gp)
 {
 	for (struct deferred *d; (d = gp->u.run.deferred);) {
 		gp->u.run.deferred = d->next;
+		if (d->drop)
+			d->drop(d);
 		if (!d->is_lent)
 			os_free(d);
 	}
@@ -104,17 +113,25 @@ void deferred_drop_all(struct g *gp)
 
 void deferred_lend(struct g *gp, struct deferred *d, void (*fn)(void *), void *arg)
 {
-	*d = (struct deferred){gp->u.run.deferred, fn, arg, true};
+	*d = (struct deferred){.next = gp->u.run.deferred, .fn = fn, .arg = arg, .is_lent = true};
 	gp->u.run.deferred = d;
+}
+
+static void deferred_unlink(struct deferred **at, const struct deferred *d)
+{
+	while (*at && *at != d) /* the program may have deferred something meanwhile */
+		at = &(*at)->next;
+	if (*at)
+		*at = d->next;
 }
 
 void deferred_take_back(struct g *gp, struct deferred *d)
 {
-	struct deferred **at = &gp->u.run.deferred;
-
-	while (*at != d) /* the program may have deferred something meanwhile */
-		at = &(*at)->next;
-	*at = d->next;
+	/* A goro_try inside of which it is taken off, though it was put on outside: PN2. */
+	for (struct try_frame *try = gp->u.run.tries; try; try = try->outer)
+		if (try->mark == d)
+			try->mark = d->next;
+	deferred_unlink(&gp->u.run.deferred, d);
 }
 
 void goro_defer(void (*fn)(void *), void *arg)
@@ -128,7 +145,7 @@ void goro_defer(void (*fn)(void *), void *arg)
 	struct deferred *d = os_alloc(sizeof(*d));
 	if (!d)
 		panic_at("goro_defer: out of memory");
-	*d = (struct deferred){gp->u.run.deferred, fn, arg, false};
+	*d = (struct deferred){.next = gp->u.run.deferred, .fn = fn, .arg = arg};
 	gp->u.run.deferred = d;
 }
 
@@ -185,6 +202,48 @@ static struct try_frame *foreign_try(void)
 	return has_foreign_key ? pthread_getspecific(foreign_key) : NULL;
 }
 
+void deferred_push(struct deferred *d)
+{
+	struct g *gp = current();
+	struct try_frame *try = gp ? NULL : foreign_try();
+	struct deferred **list = gp ? &gp->u.run.deferred : try ? &try->deferred : NULL;
+
+	d->is_lent = true;
+	if (!list)
+		return;
+	d->next = *list;
+	*list = d;
+}
+
+bool deferred_is_own(const struct deferred *d)
+{
+	struct g *gp = current();
+	const struct deferred *at = gp ? gp->u.run.deferred : NULL;
+
+	while (at && at != d)
+		at = at->next;
+	return !gp || at;
+}
+
+void deferred_remove(struct deferred *d)
+{
+	struct g *gp = current();
+	struct try_frame *try = gp ? NULL : foreign_try();
+
+	if (gp)
+		deferred_take_back(gp, d);
+	else if (try)
+		deferred_unlink(&try->deferred, d);
+}
+
+bool panic_is_uncaught(const struct g *gp)
+{
+	for (const struct panic_frame *frame = gp->u.run.panics; frame; frame = frame->earlier)
+		if (frame->is_uncaught)
+			return true;
+	return false;
+}
+
 static void message_store(struct try_frame *try, const char *message)
 {
 	if (try->msg && try->msg_size)
@@ -217,10 +276,33 @@ noreturn static void foreign_panic(struct panic_frame *frame)
 
 	if (!try)
 		panic_end(frame);
+	for (struct deferred *d; (d = try->deferred);) {
+		try->deferred = d->next; /* PN1 */
+		d->fn(d->arg);
+	}
 	(void)foreign_try_set(try->outer); /* the slot is there already */
 	message_store(try, frame->message);
 	os_free(frame->heap);
 	longjmp(try->back, 1);
+}
+
+/* PN7 */
+static bool panic_is_quiet(const struct g *gp, const struct panic_frame *frame)
+{
+	if (!gp->u.run.canceled_result || gp->u.run.tries)
+		return false;
+	while (frame && frame->is_canceled)
+		frame = frame->earlier;
+	return !frame;
+}
+
+noreturn static void panic_quiet(struct g *gp)
+{
+	if (!*gp->u.run.canceled_result)
+		*gp->u.run.canceled_result = -ECANCELED;
+	run_deferred(gp, NULL);
+	panics_drop(gp, NULL);
+	g_exit(gp);
 }
 
 /* heap: the message again, when it is ours to free. */
@@ -233,6 +315,8 @@ noreturn static void panic_with(const char *message, char *heap, bool is_cancele
 	if (!gp)
 		foreign_panic(&frame);
 	gp->u.run.panics = &frame;
+	if (panic_is_quiet(gp, &frame))
+		panic_quiet(gp);
 	struct try_frame *try = gp->u.run.tries;
 	if (!try) {
 		frame.is_uncaught = true;

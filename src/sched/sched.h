@@ -144,6 +144,8 @@ struct spawn_request {
 	void *pc;
 	void (*fn)(void);
 	bool goes_behind;     /* others run first: not into the next slot */
+	bool has_ctx;         /* in place of the spawner's context: */
+	struct ctx_head *ctx;
 };
 int spawn(const struct spawn_request *request);
 void g_wipe(struct g *gp);
@@ -168,7 +170,8 @@ struct deferred {
 	struct deferred *next;
 	void (*fn)(void *);
 	void *arg;
-	bool is_lent; /* its memory is the caller's: deferred_lend */
+	bool is_lent; /* its memory is the caller's: PN8 */
+	void (*drop)(struct deferred *); /* when a run ends around it; may be NULL */
 };
 
 void run_deferred(struct g *gp, struct deferred *until);
@@ -179,6 +182,13 @@ void run_deferred(struct g *gp, struct deferred *until);
 void deferred_lend(struct g *gp, struct deferred *d, void (*fn)(void *), void *arg);
 void deferred_take_back(struct g *gp, struct deferred *d);
 void deferred_drop_all(struct g *gp); /* without calling them */
+/* The same for a record with fn, arg and drop set, on a plain thread as well: PN8. */
+void deferred_push(struct deferred *d);
+void deferred_remove(struct deferred *d);
+/* False: another goroutine pushed it. */
+bool deferred_is_own(const struct deferred *d);
+/* The goroutine is being ended by a panic that nobody will catch. */
+bool panic_is_uncaught(const struct g *gp);
 /* The program did what Go panics at. */
 noreturn void panic_at(const char *text);
 /* The main goroutine would leave: does not return while a panic or fatal error is under way. */
@@ -237,6 +247,8 @@ uint32_t procs_wanted(void);
 extern void (*g_waiter_bury)(struct g *gp);
 /* sync/: the last reference to a context is gone. */
 extern void (*g_ctx_free)(struct ctx_head *ctx);
+/* sync/: the first thing that the main goroutine does. */
+extern void (*g_run_begins)(void);
 static inline void ctx_drop(struct ctx_head *ctx)
 {
 	if (ctx && add_acq_rel(&ctx->refs, (uint32_t)-1) == 1) /* CTX-REF: what others did */

@@ -133,6 +133,7 @@ static int spawn_outside(const struct spawn_request *r)
 	}
 	gp->id = id_next(NULL);
 	gp->parent_id = 0;
+	gp->ctx = r->has_ctx ? ctx_hold(r->ctx) : NULL;
 	g_transition(gp, G_DEAD, G_IDLE);
 	g_transition(gp, G_IDLE, G_RUNNABLE);
 	add_rlx(&sched.n_spawned_outside, 1); /* relaxed: a statistic */
@@ -158,7 +159,10 @@ int spawn(const struct spawn_request *r)
 	}
 	gp->id = id_next(pp);
 	gp->parent_id = mp->curg ? mp->curg->id : 0;
-	gp->ctx = mp->curg ? ctx_hold(mp->curg->ctx) : NULL;
+	if (unlikely(r->has_ctx))
+		gp->ctx = ctx_hold(r->ctx);
+	else
+		gp->ctx = mp->curg ? ctx_hold(mp->curg->ctx) : NULL;
 	g_transition(gp, G_DEAD, G_IDLE);
 	g_transition(gp, G_IDLE, G_RUNNABLE);
 	store_rlx(&pp->n_spawned, load_rlx(&pp->n_spawned) + 1); /* relaxed: only we write */
@@ -225,6 +229,7 @@ void g_first_run(struct m *mp, struct g *gp)
 	gp->u.run.tries = NULL;
 	gp->u.run.panics = NULL;
 	gp->u.run.start_arg = start_arg;
+	gp->u.run.canceled_result = NULL;
 	gp->sp = ctx_make(top, g_entry, gp);
 	if (unlikely(sanitize_is_on))
 		sanitize_as_before(sanitize_back);

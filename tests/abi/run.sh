@@ -107,6 +107,7 @@ int goro_main(int argc, char **argv)
 	printf("goro_attr %zu\n", sizeof(struct goro_attr));
 	printf("goro_case %zu\n", sizeof(struct goro_case));
 	printf("goro_cond %zu\n", sizeof(goro_cond));
+	printf("goro_group %zu\n", sizeof(goro_group));
 	printf("goro_mutex %zu\n", sizeof(goro_mutex));
 	printf("goro_once %zu\n", sizeof(goro_once));
 	printf("goro_rwmutex %zu\n", sizeof(goro_rwmutex));

@@ -94,6 +94,15 @@ for procs in 1 2 4; do
 	gives 0 499999500000
 	ok $? "skynet sums up its million leaves, $procs Ps"
 
+	run "$bin/group" 10000
+	gives 0 east
+	ok $? "group takes the first answer and leaves nobody, $procs Ps"
+
+	run "$bin/group" 1
+	gives 1 "context deadline exceeded
+nobody"
+	ok $? "group gives up at its deadline, $procs Ps"
+
 	run "$bin/pingpong"
 	[ "$status" = 0 ] && grep -q "$million" "$tmp/out" && grep -q '^1000000 ' "$tmp/out" && [ ! -s "$tmp/err" ]
 	ok $? "pingpong goes to and fro a million times, $procs Ps"

@@ -226,5 +226,16 @@ for cc in gcc clang g++ clang++; do
 	done
 done
 
+for cxx in g++ clang++; do
+	for level in -O0 -O2; do
+		if have $cxx && [ -f "$lib" ]; then
+			runs "GORO_GROUP in C++, $cxx $level" "" $cxx -std=c++17 $strict "$here/group.cpp" \
+				$level "$lib" -pthread
+		else
+			skip "GORO_GROUP in C++, $cxx $level" "no $cxx or no $lib"
+		fi
+	done
+done
+
 echo "1..$number"
 [ $failed = 0 ]
