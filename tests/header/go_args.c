@@ -129,9 +129,10 @@ static void t_text(const char *a, const char *b)
 	CHECK(strcmp(a, "text") == 0 && b == NULL);
 	RAN();
 }
+static const int *array_sent;
 static void t_array(int *a, const char *s, int (*row)[3])
 {
-	CHECK(a[2] == 30 && strcmp(s, "local") == 0 && row[1][2] == 60);
+	CHECK(a == array_sent && a[2] == 30 && strcmp(s, "local") == 0 && row[1][2] == 60);
 	RAN();
 }
 static void t_vla(int *a, int n)
@@ -163,7 +164,7 @@ static void t_function(void (*fn)(int), int (*compare)(const char *, const char 
 
 static void types(void)
 {
-	static int numbers[3] = {10, 20, 0};
+	static int numbers[3] = {10, 20, 30};
 	static const char local[] = "local";
 	static int rows[2][3] = {{1, 2, 3}, {4, 5, 60}};
 	static struct point q = {4, 0};
@@ -188,12 +189,12 @@ static void types(void)
 	go(t_int128, 'c', ((int128)5 << 100) + 9);
 	go(t_bool, true, false, 5, &q);
 	go(t_text, "text", NULL);
+	array_sent = numbers;
 	go(t_array, numbers, local, rows);
 	go(t_bits, bits.low, bits.high);
 	go(t_qualified, constant, changing, atomic, "d");
 	go(t_vector, 'v', v, a);
 	/* Copied are the arguments, not what they point to. */
-	numbers[2] = 30;
 	memset(&l, 0, sizeof(l));
 	p.x = 0;
 	wait_for_runs();
