@@ -75,6 +75,7 @@ void goro_yield(void)
 	 * moment when it happens to be empty would get more than its share.
 	 */
 	if (!pp->yield_heat && runq_is_empty(&pp->runq) && !globq_size() &&
+	    !mp->curg->has_canary && /* a yield is where a canary is looked at */
 	    timers_first(&pp->timers) == TIMER_NEVER &&
 	    !load_rlx(&attention) &&       /* relaxed: seen next time */
 	    !load_rlx(&sched.stop_wanted)) /* relaxed: seen next time */
