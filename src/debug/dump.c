@@ -7,8 +7,9 @@
  *
  * DU1  A goroutine's stack is read only while it is at rest (its registers lie on it), by itself,
  *      or by a signal handler on its own thread (capture).
- * DU2  A report must come out of a broken process: it waits for nobody, and for no lock, longer
- *      than LOCK_WITHIN_NS. Whoever fails may hold any of them.
+ * DU2  A report must come out of a broken process: it waits for no lock longer than LOCK_WITHIN_NS,
+ *      since whoever fails may hold any of them, and for all threads that are asked for their stack
+ *      together not much longer than CAPTURE_WITHIN_NS: on a busy machine one may be slow.
  * DU3  What needs more than a few hundred bytes of stack runs on a stack of ours: a signal handler
  *      may be on an alternate stack of the program's, a goroutine at the end of its own. goro_dump
  *      alone is a call like any other and uses the caller's.
@@ -35,7 +36,8 @@
 #include "sched/sched.h"
 
 #define STOP_WITHIN_NS 20000000    /* goro_dump waits so long for goroutines that make no call */
-#define CAPTURE_WITHIN_NS 50000000
+#define CAPTURE_WITHIN_NS 2000000000
+#define CAPTURE_LEAST_NS 5000000   /* and so long for each */
 #define LOCK_WITHIN_NS 50000000
 #define CAPTURE_STACK_SIZE (16u << 10) /* twice what UW4 promises */
 #define MINUTE_NS INT64_C(60000000000)
@@ -58,6 +60,7 @@ static struct {
 	struct unwind_trace trace;      /* whoever took it; then the dump, when it is done */
 	struct unwind_regs regs;        /* whoever took it, like the rest */
 	void *handler_sp;
+	int64_t left_ns;                /* of CAPTURE_WITHIN_NS, DU2 */
 	_Alignas(16) char stack[CAPTURE_STACK_SIZE]; /* DU3 */
 } capture;
 
@@ -122,6 +125,7 @@ static uint32_t n_running;
 static void running_look(void)
 {
 	n_running = 0;
+	capture.left_ns = CAPTURE_WITHIN_NS;
 	/* Not for ever: whoever fails may hold it, DU2. Then running goroutines show no stack. */
 	if (!lock_acquire_within(&sched.lock, LOCK_WITHIN_NS))
 		return;
@@ -156,10 +160,13 @@ static bool capture_stack(struct g *gp)
 	store_rel(&capture.wanted, gp); /* DUMP-STACK */
 	os_signal_install(SIGURG, on_capture, &old);
 	os_thread_signal(tid, SIGURG);
-	for (int64_t end = os_now() + CAPTURE_WITHIN_NS; !is_done && os_now() < end;) {
+	int64_t start = os_now();
+	int64_t most = capture.left_ns > CAPTURE_LEAST_NS ? capture.left_ns : CAPTURE_LEAST_NS;
+	while (!is_done && os_now() - start < most) {
 		os_sleep_until(os_now() + 50000);
 		is_done = load_acq(&capture.done) == gp; /* DUMP-STACK */
 	}
+	capture.left_ns -= os_now() - start;
 	store_rel(&capture.wanted, NULL); /* DUMP-STACK */
 	os_signal_restore(SIGURG, &old);
 	return is_done;
