@@ -189,6 +189,9 @@ static void lock_release_arg(void *lock)
 	lock_release(lock);
 }
 
+/* What a record in its queue leads to when the wait that gave up is no more: WQ4. */
+static struct wait given_up = {.race = RACE_TIMEOUT};
+
 /* With a deadline, with a context, or as a plain thread. */
 __attribute__((noinline)) static int wait_rarer(struct waiter *w, struct lock *l,
 						enum wait_reason reason, int64_t deadline)
@@ -197,7 +200,14 @@ __attribute__((noinline)) static int wait_rarer(struct waiter *w, struct lock *l
 
 	wait_begin(&wait, deadline);
 	wait_join(&wait, w, l);
-	return wait_error(wait_end_of(&wait, w, reason));
+	int error = wait_error(wait_end_of(&wait, w, reason));
+	if (error && l) {
+		/* Under the lock: who pops w may be looking at our race word. */
+		lock_acquire(l);
+		w->wait = &given_up;
+		lock_release(l);
+	}
+	return error;
 }
 
 /* On g0. */

@@ -13,7 +13,7 @@
  *      calls waiter_wake(), and touches neither record nor object after that: the waiter may return
  *      and the object may be freed.
  * WQ4  A waiter that has given up stands in its queue until it, or waitq_pop(), takes it out; it
- *      returns only after that.
+ *      returns only after that, and until then leads to a struct wait that is still there.
  */
 #ifndef SYNC_WAITQ_H
 #define SYNC_WAITQ_H

@@ -170,6 +170,30 @@ TAP_CASE(wait_of_a_thread_ends_at_its_deadline, .procs = "-")
 	expect_eq(load_rlx(&sched.n_foreign_blocked), 0); /* relaxed: one thread */
 }
 
+__attribute__((noinline)) static void stack_wipe(void)
+{
+	volatile char below[4096];
+
+	for (size_t i = 0; i < sizeof(below); i++)
+		below[i] = 0;
+}
+
+/* What decided the wait has left the stack by then: the record must not lead there. */
+TAP_CASE(wq4_one_that_gave_up_is_not_claimed_while_it_stands_in_its_queue, .procs = "-")
+{
+	struct waiter w = {0};
+
+	lock_acquire(&lock);
+	waitq_push(&queue, &w);
+	expect_eq(waitq_wait_only(&w, &lock, WAIT_CHAN_RECV, os_now() + MS), -ETIMEDOUT);
+	stack_wipe();
+	lock_acquire(&lock);
+	expect(w.queue == &queue);
+	expect(waitq_pop(&queue) == NULL);
+	lock_release(&lock);
+	expect(w.queue == NULL);
+}
+
 TAP_CASE(deadline_of_one_leaves_the_others, .procs = "-")
 {
 	static struct thread first, middle, last;
