@@ -2,7 +2,8 @@
  * giveup.c - stress: waits with short deadlines and in contexts that are cancelled, on objects that
  * others release at the same moment.
  *
- *   goroutines (deadline, context) and plain threads (deadline) -> semaphore, mutex, rwmutex, channel
+ *   goroutines (deadline, context) and plain threads (deadline) -> semaphore, mutex, rwmutex,
+ *   channel
  *
  * In the end every unit is back and every lock is free: whoever gave up has taken nothing, and
  * nobody was woken in its place. Each case runs tap_seconds seconds.
