@@ -298,13 +298,10 @@ static void report_others(struct dump *d)
 	gfree_each_within(visit, d, LOCK_WITHIN_NS);
 }
 
-void goro_dump(int fd)
+static void dump(int fd)
 {
 	struct dump d = {.fd = fd};
 
-	preempt_check(); /* also how the caller leaves when the run ends */
-	if (load_acq(&sched.run_state) != RUN_ON) /* RUN-STATE */
-		return;
 	if (!world_stop(WAIT_STOP_WORLD, os_now() + STOP_WITHIN_NS) &&
 	    load_acq(&sched.run_state) != RUN_ON) /* RUN-STATE */
 		return; /* a plain thread, and the run ends */
@@ -319,6 +316,17 @@ void goro_dump(int fd)
 	/* Sysmon sees a stopped P all the time: it asks nobody who dumps in a loop to yield. */
 	if (d.first)
 		yield_global(m_self());
+}
+
+void goro_dump(int fd)
+{
+	preempt_check(); /* also how the caller leaves when the run ends */
+	bool is_plain = !m_self();
+	if (is_plain && !outside_enter())
+		return;
+	dump(fd); /* no tail call: the stack that it shows begins with us */
+	if (is_plain)
+		outside_leave();
 }
 
 static void print_culprit(struct dump *d)
@@ -351,7 +359,8 @@ static void *report_and_exit(void *arg)
 	(void)arg;
 	if (d.first || (!mp && !sysmon_is_self()))
 		print_culprit(&d);
-	if (load_acq(&sched.run_state) == RUN_NONE) /* RUN-STATE */
+	/* A plain thread does not leave again: the run cannot end any more. */
+	if (!mp && !sysmon_is_self() && !outside_enter())
 		os_exit_now(2);
 	world_freeze();
 	report_others(&d);

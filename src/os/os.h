@@ -67,7 +67,9 @@ void os_fence_init(void);
 int os_thread_start(void *(*fn)(void *), void *arg);
 void os_thread_yield(void);
 int os_thread_id(void);
-void os_thread_precise_waits(void); /* wait with nanoseconds: no timer slack for this thread */
+/* Wait with nanoseconds: no timer slack for this thread. The slack from before; < 0: unknown. */
+int64_t os_thread_precise_waits(void);
+void os_thread_usual_waits(int64_t slack_ns);
 void os_thread_signal(int tid, int signo);
 void os_thread_stack(const void **lo, size_t *size); /* of the calling thread */
 

@@ -70,9 +70,18 @@ int os_thread_id(void)
 	return (int)syscall(SYS_gettid);
 }
 
-void os_thread_precise_waits(void)
+int64_t os_thread_precise_waits(void)
 {
+	int64_t slack_ns = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+
 	(void)prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0); /* a failure costs 50 us of lateness */
+	return slack_ns;
+}
+
+void os_thread_usual_waits(int64_t slack_ns)
+{
+	if (slack_ns > 0) /* 0 is none, of a real-time thread; to set it would mean the default */
+		(void)prctl(PR_SET_TIMERSLACK, (unsigned long)slack_ns, 0, 0, 0);
 }
 
 void os_thread_signal(int tid, int signo)

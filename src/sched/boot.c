@@ -40,7 +40,7 @@ struct main_call {
 
 static struct main_call main_call;
 
-void (*g_waiter_bury)(struct g *gp);
+bool (*g_waiter_bury)(struct g *gp);
 void (*g_ctx_free)(struct ctx_head *ctx);
 void (*g_run_begins)(void);
 void (*boot_hook)(void);
@@ -132,7 +132,7 @@ static void state_reset(void)
 
 static void procs_free(void)
 {
-	for (uint32_t i = 0; i < MAXPROCS_LIMIT && sched.p[i]; i++) {
+	for (uint32_t i = 0; i < load_rlx(&sched.n_made); i++) { /* relaxed: nobody else is left */
 		gfree_flush(&sched.p[i]->gfree);
 		stack_cache_flush(&sched.p[i]->stacks);
 		stack_pool_shrink(STACK_CACHE + 1);
@@ -146,8 +146,8 @@ static void g_bury(struct g *gp, void *arg)
 	void *sanitize_back = unlikely(sanitize_is_on && gp->sp) ? sanitize_as_g(gp) : NULL;
 
 	(void)arg;
-	if (gp->waiter && g_waiter_bury)
-		g_waiter_bury(gp);
+	if (gp->waiter)
+		(void)g_waiter_bury(gp);
 	ctx_drop(gp->ctx);
 	if (gp->name)
 		os_free(gp->name);
@@ -175,6 +175,7 @@ static void run_clear(void)
 	procs_free();
 	store_rel(&sched.n_procs, 0); /* PROCS-SET */
 	gfree_reset();
+	(void)stack_pool_scavenge(true);
 }
 
 static int fail(int error)
@@ -184,8 +185,8 @@ static int fail(int error)
 	return error;
 }
 
-/* The runtime with its main goroutine queued, all but the threads. */
-static int boot(void)
+/* The runtime with its main goroutine queued, all but the threads; *m0 is for the caller's. */
+static int boot(struct m **m0)
 {
 	struct spawn_request request = {.entry = main_entry,
 					.arg = &main_call,
@@ -216,12 +217,14 @@ static int boot(void)
 		os_free(mp);
 		sched.all_m = NULL;
 	}
+	*m0 = mp;
 	return error;
 }
 
 static int run(struct main_call call)
 {
 	uint32_t none = RUN_NONE;
+	struct m *m0;
 
 	if (!call.fn)
 		panic_at("go of nil func value");
@@ -230,14 +233,15 @@ static int run(struct main_call call)
 	main_call = call;
 	if (boot_hook)
 		boot_hook();
-	int error = boot();
+	int error = boot(&m0);
 	if (error)
 		return fail(-ENOMEM); /* of memory, or of threads (-EAGAIN) */
 	faults_install();
 	store_rel(&sched.run_state, RUN_ON); /* RUN-STATE */
-	m_run(sched.all_m);
+	m_run(m0); /* not all_m: a plain thread may have started an M already */
 	sysmon_stop();
 	faults_remove();
+	outside_end();
 	int result = sched.main_result;
 	if (fatal_has_begun()) /* a plain thread's: BT3 */
 		fatal_wait();
@@ -274,6 +278,7 @@ void run_end(void)
 		note_wake(&mp->note);
 	lock_release(&sched.lock);
 	keeper_break();
+	world_end();
 	preempt_ask_all();
 }
 
@@ -293,7 +298,13 @@ int goro_maxthreads(int n)
 int goro_count(void)
 {
 	preempt_check();
-	return load_acq(&sched.run_state) == RUN_NONE ? 0 : count_goroutines(); /* RUN-STATE */
+	if (m_self())
+		return count_goroutines();
+	if (!outside_enter())
+		return 0;
+	int n = count_goroutines();
+	outside_leave();
+	return n;
 }
 
 uint64_t goro_id(void)

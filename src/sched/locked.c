@@ -54,6 +54,12 @@ bool locked_g_hand_over(struct m *mp, struct g *gp)
 	struct m *owner = gp->locked_m;
 
 	lock_acquire(&sched.lock);
+	if (load_rlx(&sched.run_state) == RUN_ENDING) { /* relaxed: under the lock */
+		/* The owner has been woken for that, and may be gone. */
+		world_put_away(release_p(mp));
+		lock_release(&sched.lock);
+		return false;
+	}
 	sched.n_m_waiting_locked--;
 	/*
 	 * The G comes along in the owner's locked_g: the owner runs it without looking elsewhere.

@@ -140,8 +140,13 @@ void *schedule_picked(struct m *mp, struct g *gp)
 {
 	for (;; gp = NULL) {
 		bool inherits_slice = false;
-		if (unlikely(mp->locked_g)) /* LO3 */
-			return locked_m_wait(mp) ? execute(mp, mp->locked_g) : mp->g0_sp;
+		if (unlikely(mp->locked_g)) { /* LO3 */
+			if (!locked_m_wait(mp))
+				return mp->g0_sp;
+			/* Always: two locked Gs that wake each other would shut out the rest. */
+			slice_begin(load_rlx(&mp->p)); /* relaxed: our own; LO2 */
+			return execute(mp, mp->locked_g);
+		}
 		if (!gp)
 			gp = find_runnable(mp, &inherits_slice);
 		if (unlikely(!gp))

@@ -66,7 +66,10 @@ int m_start_thread(struct m *mp)
 	if (error < 0) {
 		lock_acquire(&sched.lock);
 		m_forget(mp);
+		bool is_last = sched.n_m == 0; /* a plain thread is the starter, and the run ends */
 		lock_release(&sched.lock);
+		if (is_last)
+			note_wake(&sched.end_note);
 	}
 	return error;
 }
@@ -78,12 +81,14 @@ void m_run(struct m *mp)
 	m_self_set(mp);
 	mp->tid = os_thread_id();
 	mp->altstack = os_altstack_install();
-	os_thread_precise_waits();
+	int64_t slack_ns = os_thread_precise_waits();
 	sanitize_m_begin(mp);
 	schedule_until_end(mp);
 	if (load_rlx(&mp->p) && mp->is_leaving) /* relaxed: our own */
 		start_m(release_p(mp), false);
 	os_altstack_remove(mp->altstack);
+	if (is_initial)
+		os_thread_usual_waits(slack_ns); /* it is the program's again */
 	m_self_set(NULL);
 	lock_acquire(&sched.lock);
 	if (mp->is_leaving)

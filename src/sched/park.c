@@ -7,7 +7,7 @@
  * PK1  The commit function, which lets others see the G, runs on g0 after the G's registers lie on
  *      its stack and its state is WAITING: nobody can run a G that is not at rest.
  * PK2  After the commit the parking M does not touch the G again: it may run elsewhere already.
- * PK3  Exactly one waker calls ready() for one park.
+ * PK3  Exactly one waker calls ready() for one park. A thread without an M passes outside.c's gate.
  *
  * Locking: the caller's lock is released by its commit function. Order: what the waker wrote before
  * ready() reaches the G through its queue (RQ-PUB, RQ-NEXT) or the queue's lock. Go: gopark,
@@ -62,15 +62,28 @@ void park(bool (*commit)(struct g *, void *), void *arg, enum wait_reason reason
 	self_errno_set(saved_errno); /* perhaps on another thread */
 }
 
+/* By a thread without an M. The run of gp is not over, by OU2, but it may be about to end. */
+static void ready_outside(struct g *gp)
+{
+	if (!outside_enter()) {
+		outside_ready_late(gp);
+		return;
+	}
+	g_transition(gp, G_WAITING, G_RUNNABLE);
+	globq_put(gp);
+	wake();
+	outside_leave();
+}
+
 void ready(struct g *gp)
 {
 	struct m *mp = m_self();
-	struct p *pp = mp ? load_rlx(&mp->p) : NULL; /* relaxed: our own */
 
-	/* A plain thread that is late finds a goroutine of a run that is over. */
-	if (unlikely(!pp) && (load_acq(&sched.run_state) != RUN_ON || /* RUN-STATE */
-			      g_state(gp) != G_WAITING))
+	if (unlikely(!mp)) {
+		ready_outside(gp);
 		return;
+	}
+	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
 	g_transition(gp, G_WAITING, G_RUNNABLE);
 	if (likely(pp != NULL))
 		put_runnable(pp, gp, true);
@@ -82,10 +95,15 @@ void ready(struct g *gp)
 void ready_list(struct glist *list)
 {
 	struct m *mp = m_self();
-	struct p *pp = mp ? load_rlx(&mp->p) : NULL; /* relaxed: our own */
 
 	if (!list->head)
 		return;
+	if (unlikely(!mp)) {
+		for (struct g *gp; (gp = glist_pop(list));)
+			ready_outside(gp);
+		return;
+	}
+	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
 	for (struct g *gp = list->head; gp; gp = gp->link)
 		g_transition(gp, G_WAITING, G_RUNNABLE);
 	if (pp)

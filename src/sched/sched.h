@@ -124,7 +124,7 @@ void put_runnable_list(struct p *pp, struct glist *list);
  * are saved; it publishes the G (unlocks what it waits on), or returns false to go on at once.
  */
 void park(bool (*commit)(struct g *, void *), void *arg, enum wait_reason reason);
-/* Make a WAITING G runnable. Any thread. */
+/* Make a WAITING G runnable, whose wait the caller has ended. Any thread. */
 void ready(struct g *gp);
 /* The same for a list, in order. */
 void ready_list(struct glist *list);
@@ -222,9 +222,10 @@ static inline bool call_is_canceled(void)
 /* ---- world.c ---- */
 
 /*
- * Stop every P; the caller may be a G or a plain thread, never g0. One at a time. False: at the
- * deadline some goroutine was still running without a call; the others are stopped, and
- * world_start() must follow all the same.
+ * Stop every P; the caller may be a G or, inside (outside_enter), a plain thread, never g0. One at
+ * a time. False: at the deadline some goroutine was still running without a call; the others are
+ * stopped, and world_start() must follow all the same. Or, for a plain thread: the run ends, and
+ * world_start() must not follow.
  */
 bool world_stop(enum wait_reason reason, int64_t deadline);
 void world_start(void);
@@ -234,17 +235,36 @@ bool world_stop_here(struct m *mp);
 void world_put_away(struct p *pp);
 /* With the world stopped, or before it starts. */
 int procs_resize(uint32_t n);
+/* The run ends: no plain thread gets its turn to stop the world any more. */
+void world_end(void);
 /* No other thread is left: forget who queued. */
 void world_reset(void);
 /* Best effort, for reports: ask all to stop and wait a little. */
 void world_freeze(void);
 
+/* ---- outside.c ---- */
+
+/*
+ * What a thread without an M does around a call that works on Ps, on their timers, on a queue of
+ * the scheduler, or on a G that it does not hold by OU2. False: no run is on. Between the two it
+ * must neither panic nor wait for a goroutine.
+ */
+bool outside_enter(void);
+void outside_leave(void);
+/* ready() when the run has ended already. */
+void outside_ready_late(struct g *gp);
+/* The last M has left: wait for those who are inside, and for the ready() of ended waits. */
+void outside_end(void);
+
 /* ---- boot.c ---- */
 
 /* How many Ps a run would start with. */
 uint32_t procs_wanted(void);
-/* sync/: take a G that will never run again off the queue that it waits in. */
-extern void (*g_waiter_bury)(struct g *gp);
+/*
+ * sync/: take a G that will never run again off the queues that it waits in. False: it is WAITING,
+ * and a plain thread has ended its wait, but not yet called ready().
+ */
+extern bool (*g_waiter_bury)(struct g *gp);
 /* sync/: the last reference to a context is gone. */
 extern void (*g_ctx_free)(struct ctx_head *ctx);
 /* sync/: the first thing that the main goroutine does. */

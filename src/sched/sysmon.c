@@ -169,7 +169,7 @@ static void *sysmon_main(void *arg)
 	uint32_t quiet_rounds = 0;
 
 	store_rlx(&sysmon.tid, os_thread_id()); /* relaxed: only we ask */
-	os_thread_precise_waits();
+	(void)os_thread_precise_waits();
 	while (!load_acq(&sysmon.must_end)) { /* SYSMON-END */
 		int64_t now = os_now();
 		store_rlx(&sched.coarse_now, now); /* relaxed: a hint */

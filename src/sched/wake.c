@@ -251,6 +251,8 @@ void wake(void)
 
 void timer_was_armed(struct m *mp, int64_t when)
 {
+	if (unlikely(!mp) && !outside_enter())
+		return; /* the run has ended, and its heaps with it */
 	fence_light(); /* KEEP-ADD: first_when of the heap, then the look at the keeper */
 	if (load_rlx(&sched.keeper_taken)) { /* relaxed: ordered by the fence */
 		if (when < load_rlx(&sched.keeper_until)) /* relaxed: likewise */
@@ -260,6 +262,8 @@ void timer_was_armed(struct m *mp, int64_t when)
 	} else {
 		wake();
 	}
+	if (unlikely(!mp))
+		outside_leave();
 }
 
 bool stop_m(struct m *mp)

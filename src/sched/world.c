@@ -11,6 +11,8 @@
  *      so no P starts again before world_start().
  * WD4  Stopping takes as long as the longest stretch between two calls of the library; sysmon and
  *      the stopper repeat their request, since a G may clear it at the end of its slice.
+ * WD5  When a run ends, the goroutines that queue are dropped, since they will not run again; the
+ *      plain threads are woken and told, since goro_run waits for them (outside.c, OU1).
  *
  * Locking: world.lock (WORLD) for the queue, sched.lock (SCHED) for the Ps. Order: PROCS-SET.
  * Go: stopTheWorldWithSema, startTheWorldWithSema, procresize in runtime/proc.go.
@@ -33,7 +35,8 @@
 struct world_waiter {
 	struct world_waiter *next;
 	struct g *gp;       /* a goroutine, or */
-	struct note *note;  /* a plain thread */
+	struct note *note;  /* a plain thread, */
+	bool is_over;       /* which need not wait any more: the run ends */
 };
 
 static struct {
@@ -50,18 +53,22 @@ static bool world_commit(struct g *gp, void *arg)
 	return true;
 }
 
-/* WD1: like a mutex that is handed on in order. */
-static void world_take(enum wait_reason reason)
+/* WD1: like a mutex that is handed on in order. False: a plain thread, and the run ends. */
+static bool world_take(enum wait_reason reason)
 {
 	struct m *mp = m_self();
 	struct note note = {0};
-	struct world_waiter self = {NULL, mp ? mp->curg : NULL, mp ? NULL : &note};
+	struct world_waiter self = {NULL, mp ? mp->curg : NULL, mp ? NULL : &note, false};
 
 	lock_acquire(&world.lock);
+	if (self.note && load_rlx(&sched.run_state) == RUN_ENDING) { /* relaxed: world_end() */
+		lock_release(&world.lock);
+		return false;
+	}
 	if (!world.is_taken) {
 		world.is_taken = true;
 		lock_release(&world.lock);
-		return;
+		return true;
 	}
 	if (world.last)
 		world.last->next = &self;
@@ -74,6 +81,7 @@ static void world_take(enum wait_reason reason)
 		lock_release(&world.lock);
 		note_sleep(&note);
 	}
+	return !self.is_over;
 }
 
 static void world_give(void)
@@ -94,10 +102,22 @@ static void world_give(void)
 		note_wake(next->note);
 }
 
-/*
- * The end of a run: whoever queues here is a goroutine that will never run, or a plain thread
- * that is too late.
- */
+/* RUN_ENDING is set: who takes the lock after us sees it, and does not queue. WD5 */
+void world_end(void)
+{
+	lock_acquire(&world.lock);
+	struct world_waiter *at = world.first, *next;
+	world.first = world.last = NULL;
+	lock_release(&world.lock);
+	for (; at; at = next) {
+		next = at->next;
+		at->is_over = true;
+		if (at->note && MODEL_KEEP("world-end"))
+			note_wake(at->note); /* the record is its own again */
+	}
+}
+
+/* Whoever queued is a goroutine of a run that is over. */
 void world_reset(void)
 {
 	world.is_taken = false;
@@ -164,7 +184,8 @@ static bool wait_for_schedulers(uint32_t n_own)
 
 bool world_stop(enum wait_reason reason, int64_t deadline)
 {
-	world_take(reason);
+	if (!world_take(reason))
+		return false;
 	struct m *mp = m_self();
 	struct p *own = mp ? load_rlx(&mp->p) : NULL, *pp; /* relaxed: our own */
 
@@ -296,15 +317,10 @@ int procs_resize(uint32_t n)
 	return 0;
 }
 
-int goro_maxprocs(int n)
+static int maxprocs(int n)
 {
 	int old = (int)load_acq(&sched.n_procs); /* PROCS-SET */
 
-	if (n > MAXPROCS_LIMIT)
-		n = MAXPROCS_LIMIT;
-	preempt_check();
-	if (load_acq(&sched.run_state) != RUN_ON) /* RUN-STATE */
-		return (int)procs_wanted();
 	if (n < 1)
 		return old;
 	if (!world_stop(WAIT_STOP_WORLD, OS_FOREVER))
@@ -313,6 +329,20 @@ int goro_maxprocs(int n)
 	if (n != old)
 		(void)procs_resize((uint32_t)n); /* out of memory: the number stays */
 	world_start();
+	return old;
+}
+
+int goro_maxprocs(int n)
+{
+	if (n > MAXPROCS_LIMIT)
+		n = MAXPROCS_LIMIT;
+	preempt_check();
+	if (m_self())
+		return maxprocs(n);
+	if (!outside_enter())
+		return (int)procs_wanted();
+	int old = maxprocs(n);
+	outside_leave();
 	return old;
 }
 

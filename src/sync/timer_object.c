@@ -63,23 +63,17 @@ int64_t timer_when(int64_t ns)
 	return when;
 }
 
-/* The heap that this thread arms in; NULL: no runtime runs. */
-static struct timers *heap_here(void)
+bool timer_arm(struct timer *t, bool *is_first)
 {
 	struct m *mp = m_self();
 
-	if (likely(mp != NULL))
-		return &load_rlx(&mp->p)->timers; /* relaxed: our own */
-	if (load_acq(&sched.run_state) != RUN_ON) /* RUN-STATE */
-		return NULL;
-	return &sched.p[0]->timers;
-}
-
-bool timer_arm(struct timer *t, bool *is_first)
-{
-	struct timers *ts = heap_here();
-
-	return ts && timer_start_if_open(ts, t, is_first);
+	if (likely(mp != NULL)) /* relaxed: our own */
+		return timer_start_if_open(&load_rlx(&mp->p)->timers, t, is_first);
+	if (!outside_enter())
+		return false; /* no runtime runs */
+	bool is_armed = timer_start_if_open(&sched.p[0]->timers, t, is_first);
+	outside_leave();
+	return is_armed;
 }
 
 /* Under the lock: one reference less. True: it was the last, and the caller frees t after it. */

@@ -20,6 +20,7 @@
 
 #include <errno.h>
 
+#include "base/sanitize.h"
 #include "event/timer.h"
 #include "os/os.h"
 #include "sync/ctx.h"
@@ -295,11 +296,43 @@ int wait_for_nothing(enum wait_reason reason, int64_t deadline)
 	return waitq_wait_only(&w, NULL, reason, deadline);
 }
 
-/* A run ends while gp waits: nobody may find its records any more. No other M is left. */
-static void waiter_bury(struct g *gp)
+/*
+ * Without the lock, of a waiter that has been woken: a plain thread may be dropping its record.
+ * When it was popped, this has been false ever since.
+ */
+SANITIZE_NOTHING static bool looks_linked(const struct waiter *w)
+{
+	return *(struct waitq *const volatile *)&w->queue != NULL;
+}
+
+/* True: nobody else has ended the wait, and nobody will. */
+static bool wait_end_here(struct waiter *w)
+{
+	uint32_t open = RACE_OPEN;
+
+	if (w->wait)
+		return cas_acq_rel(&w->wait->race, &open, RACE_CANCELED); /* WAIT-RACE */
+	if (!w->lock)
+		return true; /* it waits for nothing */
+	lock_acquire(w->lock);
+	bool is_linked = w->queue;
+	if (is_linked)
+		waitq_unlink(w->queue, w);
+	lock_release(w->lock);
+	return is_linked;
+}
+
+/*
+ * A run ends while gp waits: nobody may find its records any more. No other M is left. False: a
+ * plain thread has them, which calls ready() (outside.c, OU2).
+ */
+static bool waiter_bury(struct g *gp)
 {
 	struct wait *wait = gp->waiter->wait;
+	bool is_woken = g_state(gp) != G_WAITING;
 
+	if (!is_woken && !wait_end_here(gp->waiter))
+		return false;
 	if (wait && wait->ctx) {
 		lock_acquire(&wait->ctx->lock);
 		ctx_delist(wait->ctx, wait);
@@ -307,17 +340,20 @@ static void waiter_bury(struct g *gp)
 	}
 	if (wait && wait->forget) {
 		wait->forget(wait);
-		return;
+		gp->waiter = NULL;
+		return true;
 	}
 	for (struct waiter *w = gp->waiter; w; w = w->also) {
 		/* Woken, but not back from its call: its object may be gone already. */
-		if (!w->queue)
+		if (!w->lock || (is_woken && !looks_linked(w)))
 			continue;
 		lock_acquire(w->lock); /* a plain thread may be at the object */
 		if (w->queue)
 			waitq_unlink(w->queue, w);
 		lock_release(w->lock);
 	}
+	gp->waiter = NULL;
+	return true;
 }
 
 __attribute__((constructor)) static void waitq_install(void)

@@ -11,7 +11,8 @@
  *      the wait ends. Any other has none: dequeuing it decides.
  * WQ3  Whoever wakes a waiter writes its results first (copy, ok), releases the object's lock, then
  *      calls waiter_wake(), and touches neither record nor object after that: the waiter may return
- *      and the object may be freed.
+ *      and the object may be freed. It waits for nothing in between: the end of a run may wait for
+ *      it (outside.c, OU2).
  * WQ4  A waiter that has given up stands in its queue until it, or waitq_pop(), takes it out; it
  *      returns only after that, and until then leads to a struct wait that is still there.
  */

@@ -32,13 +32,26 @@ static void exits(void *unused)
 	goro_exit();
 }
 
+static void closes(void *done)
+{
+	goro_chan_close(done);
+}
+
+static void runs_with_a_last_cleanup(goro_chan *done, void (*fn)(void *))
+{
+	goro_defer(closes, done);
+	fn(NULL);
+}
+
 /* fn in a goroutine of its own, to its end. */
 static void run_to_its_end(void (*fn)(void *))
 {
-	int before = goro_count();
+	goro_chan *done = goro_chan_make(0, 0);
 	trail[0] = '\0';
-	require_eq(goro_spawn(fn, NULL), 0);
-	wait_for(goro_count() == before);
+	go(runs_with_a_last_cleanup, done, fn);
+	goro_chan_recv(done, NULL);
+	wait_for(goro_count() == 1);
+	goro_chan_unref(done);
 }
 
 /* ---- a panic among the calls that an exit runs ---- */
@@ -244,8 +257,8 @@ GORO_CASE(many_catch_while_exiting, .id = "PAN-03", .is_race = true)
 	for (int i = 0; i < 4; i++)
 		require_eq(goro_spawn(spawns_exits, &n_wrong), 0);
 	wait_for(goro_count() == 1);
-	expect_eq(n_wrong, 0);
-	expect_eq(n_left, 4 * N_MIXES * 3);
+	expect_eq(load(&n_wrong), 0);
+	expect_eq(load(&n_left), 4 * N_MIXES * 3);
 }
 
 /* ---- messages longer than any buffer of ours ---- */

@@ -191,6 +191,37 @@ GORO_CASE(two_locked_exchange, .id = "SYS-05", .is_race = true)
 	expect_eq(l.n_moved, 0);
 }
 
+static int n_hops;
+
+static void hops(goro_chan *from, goro_chan *to)
+{
+	goro_lock_thread();
+	while (goro_chan_recv(from, NULL)) {
+		add(&n_hops, 1);
+		if (goro_chan_trysend(to, NULL) != 0)
+			return;
+	}
+}
+
+/* On one P: as for others that wake each other, the global queue has its turn after 61 of them. */
+GORO_CASE(two_locked_that_wake_each_other_do_not_shut_out_the_rest, .id = "SYS-05", .procs = "1")
+{
+	enum { N_YIELDS = 20 };
+	goro_chan *a = goro_chan_make(0, 1), *b = goro_chan_make(0, 1);
+	go(hops, a, b);
+	go(hops, b, a);
+	wait_until_n_parked(2, "chan receive");
+	goro_chan_send(a, NULL);
+	wait_for(load(&n_hops) > 10);
+	int before = load(&n_hops);
+	for (int i = 0; i < N_YIELDS; i++)
+		goro_yield();
+	expect_le(load(&n_hops) - before, N_YIELDS * 200);
+	goro_chan_recv(a, NULL);
+	goro_chan_close(a);
+	goro_chan_close(b);
+}
+
 static void ends_locked(int *n_ended)
 {
 	goro_lock_thread();

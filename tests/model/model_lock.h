@@ -13,6 +13,7 @@
 #include "base/check.h"
 
 enum lock_rank {
+	LOCK_OUTSIDE,
 	LOCK_OBJECT,
 	LOCK_WORLD,
 	LOCK_TIMER,

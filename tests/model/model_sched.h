@@ -30,6 +30,7 @@ noreturn void stack_overflow_found(struct g *gp);
 #include "queue/runq.c"
 #include "sched/find.c"
 #include "sched/loop.c"
+#include "sched/outside.c"
 #include "sched/park.c"
 #include "sched/preempt.c"
 #include "sched/wake.c"
@@ -38,7 +39,7 @@ noreturn void stack_overflow_found(struct g *gp);
 #define MODEL_STACK 8192
 
 struct sched sched;
-void (*g_waiter_bury)(struct g *gp);
+bool (*g_waiter_bury)(struct g *gp);
 void (*g_ctx_free)(struct ctx_head *ctx);
 static struct m ms[EXPLORE_THREADS];
 static struct p ps[MAXPROCS_LIMIT];
@@ -215,6 +216,7 @@ static void model_sched_setup(uint32_t n_m, uint32_t n_p)
 		sched.p[i] = &ps[i];
 	}
 	store_rlx(&sched.n_procs, n_p);
+	store_rlx(&sched.n_made, n_p);
 	store_rlx(&sched.run_state, RUN_ON);
 	sched.max_m = EXPLORE_THREADS + 1;
 	sched.n_m = n_given = n_m;
@@ -250,6 +252,12 @@ __attribute__((weak)) void deadlock_check(void)
 #ifdef MODEL_WITH_WORLD
 #include "sched/world.c"
 #else
+void gfree_each(void (*visit)(struct g *gp, void *arg), void *arg)
+{
+	(void)visit;
+	(void)arg;
+}
+
 bool world_stop_here(struct m *mp)
 {
 	(void)mp;
