@@ -19,6 +19,7 @@ static struct {
 	goro_chan *c;
 	goro_waitgroup left;
 	int64_t end;
+	uint64_t seed;
 	int n_in, n_writers, n_readers, n_odd;
 	int n_sent, n_received;
 } all;
@@ -94,7 +95,7 @@ static void use_one(uint64_t *state)
 
 static void goroutine(int number)
 {
-	uint64_t state = tap_seed() + (uint64_t)number;
+	uint64_t state = all.seed + (uint64_t)number;
 	while (goro_now() < all.end) {
 		goro_ctx *ctx = goro_ctx_with_deadline(
 			NULL, goro_now() + (int64_t)(tap_random(&state) % 9000));
@@ -110,7 +111,7 @@ static void goroutine(int number)
 
 static void *thread(void *arg)
 {
-	uint64_t state = tap_seed() + 1000 + (uint64_t)(uintptr_t)arg;
+	uint64_t state = all.seed + 1000 + (uint64_t)(uintptr_t)arg;
 	while (goro_now() < all.end)
 		use_one(&state);
 	goro_waitgroup_done(&all.left);
@@ -121,6 +122,7 @@ GORO_CASE(who_gives_up_takes_nothing_and_loses_nothing, .timeout_s = 120)
 {
 	pthread_t threads[THREADS];
 
+	all.seed = tap_seed();
 	goro_sem_init(&all.units, UNITS);
 	all.c = goro_chan_of(int, 0);
 	all.end = goro_now() + GORO_SEC(1) * tap_seconds;
