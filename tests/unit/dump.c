@@ -62,7 +62,7 @@ static void expect_report_of_fault(const char *name)
 	tap_child(&c, name);
 	expect_child(&c, 2, "SIGSEGV");
 	expect_contains(c.err, "\ngoroutine 1 [running]:\n");
-	expect_contains(c.err, "\nfault_here+0x");
+	expect_contains(c.err, "\nfault_here");
 	expect_contains(c.err, " [chan receive (nil chan)]:\n");
 	expect_contains(c.err, "\nparks+0x");
 }
