@@ -324,9 +324,10 @@ void goro_dump(int fd)
 	bool is_plain = !m_self();
 	if (is_plain && !outside_enter())
 		return;
-	dump(fd); /* no tail call: the stack that it shows begins with us */
+	dump(fd);
 	if (is_plain)
 		outside_leave();
+	__asm__ volatile("" ::: "memory"); /* no tail call: the stack shown begins with us */
 }
 
 static void print_culprit(struct dump *d)
