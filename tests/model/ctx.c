@@ -5,8 +5,7 @@
  *   src/sync/ctx.c, waitq.c, chan.c, and the real scheduler -> the explorer
  */
 #include "model_ctx.h"
-
-#include "arch/arch.h"
+#include "model_g.h"
 
 static goro_ctx *top, *middle, *low;
 static goro_chan *c;
@@ -260,30 +259,6 @@ static void test_served(void)
 /* ---- goroutines that wait ---- */
 
 static struct g *waiter_g;
-static uint32_t n_ended;
-
-static void *ended_on_g0(void *arg)
-{
-	struct g *gp = arg;
-	struct m *mp = gp->m;
-
-	mp->curg = NULL;
-	gp->m = NULL;
-	g_transition(gp, G_RUNNING, G_DEAD);
-	ctx_drop(gp->ctx);
-	return schedule(mp);
-}
-
-static struct ctx_leaving *g_main(void *arg)
-{
-	struct g *gp = arg;
-
-	gp->entry(NULL);
-	add_rlx((atomic_of(uint32_t) *)&n_ended, 1);
-	switch_to_g0(m_self(), gp, ended_on_g0);
-	explore_fail(EXPLORE_HERE, "a G that had ended ran again");
-	return NULL;
-}
 
 static void recv_canceled(void *unused)
 {

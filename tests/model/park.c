@@ -8,36 +8,11 @@
  * function unlocks. Whoever sets the flag makes it ready, on whatever M that runs. An execution
  * ends when all Ms sleep; then every G has come to its end.
  */
-#include "model_sched.h"
-
-#include "arch/arch.h"
+#include "model_g.h"
 
 static struct lock door;
 static struct g *sleeper; /* door */
 static uint32_t value;	  /* door */
-static uint32_t n_ended;
-
-static void *ended_on_g0(void *arg)
-{
-	struct g *gp = arg;
-	struct m *mp = gp->m;
-
-	mp->curg = NULL;
-	gp->m = NULL;
-	g_transition(gp, G_RUNNING, G_DEAD);
-	return schedule(mp);
-}
-
-static struct ctx_leaving *g_main(void *arg)
-{
-	struct g *gp = arg;
-
-	gp->entry(NULL);
-	add_rlx((atomic_of(uint32_t) *)&n_ended, 1);
-	switch_to_g0(m_self(), gp, ended_on_g0);
-	explore_fail(EXPLORE_HERE, "a G that had ended ran again");
-	return NULL;
-}
 
 static bool unlock_door(struct g *gp, void *arg)
 {

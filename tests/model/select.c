@@ -7,9 +7,7 @@
  * unlocks several channels on g0 while the G may run again on another M (SL4): the last tests run
  * the real loop on two Ms, as park.c does.
  */
-#include "model_sched.h"
-
-#include "arch/arch.h"
+#include "model_g.h"
 
 #include "sync/waitq.c"
 
@@ -344,29 +342,7 @@ static void got_the_close(void)
 
 /* ---- goroutines ---- */
 
-static uint32_t n_gs, n_ended;
-
-static void *ended_on_g0(void *arg)
-{
-	struct g *gp = arg;
-	struct m *mp = gp->m;
-
-	mp->curg = NULL;
-	gp->m = NULL;
-	g_transition(gp, G_RUNNING, G_DEAD);
-	return schedule(mp);
-}
-
-static struct ctx_leaving *g_main(void *arg)
-{
-	struct g *gp = arg;
-
-	gp->entry(NULL);
-	add_rlx((atomic_of(uint32_t) *)&n_ended, 1);
-	switch_to_g0(m_self(), gp, ended_on_g0);
-	explore_fail(EXPLORE_HERE, "a G that had ended ran again");
-	return NULL;
-}
+static uint32_t n_gs;
 
 static void spawn_on(struct p *pp, void (*entry)(void *))
 {
