@@ -9,6 +9,10 @@
  * LT2  A goroutine that ends while locked ends its thread, which may be in a state that nobody else
  *      wants; the initial thread is only put to sleep.
  *
+ * Whoever waits for its locked G gives the P to another M, also when nothing else can run. We tried
+ * to put it into the idle list then: no context switch less and no faster, since most waits end by
+ * a G that this P has in its ring, or by a timer, which some M must keep.
+ *
  * Locking: sched.lock for the count of waiting Ms. Go: stoplockedm, startlockedm, LockOSThread.
  */
 #include "goro.h"

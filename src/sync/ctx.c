@@ -273,18 +273,6 @@ bool goro_ctx_after_stop(goro_after *after)
 
 /* ---- cancelling ---- */
 
-/* A plain thread may be late: ready() looks whether the run is still there. */
-static void waits_ready(struct glist *ready_gs)
-{
-	struct g *gp;
-
-	if (m_self())
-		ready_list(ready_gs);
-	else
-		while ((gp = glist_pop(ready_gs)))
-			ready(gp);
-}
-
 /* Cancel this context alone. False: it is cancelled already. */
 static bool ctx_mark(goro_ctx *ctx, int error, const char *reason, char *text)
 {
@@ -307,7 +295,7 @@ static bool ctx_mark(goro_ctx *ctx, int error, const char *reason, char *text)
 	ctx->expiry = NULL;
 	lock_release(&ctx->lock);
 	expiry_end(expiry);
-	waits_ready(&ready_gs);
+	ready_list(&ready_gs);
 	if (done)
 		goro_chan_close(done);
 	afters_start(afters);
