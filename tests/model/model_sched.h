@@ -250,6 +250,28 @@ __attribute__((weak)) void deadlock_check(void)
 }
 
 #ifdef MODEL_WITH_WORLD
+void gfree_flush(struct gfree *cache)
+{
+	(void)cache;
+}
+
+void stack_cache_flush(struct stack_cache *cache)
+{
+	(void)cache;
+}
+
+int stack_pool_grow(uint32_t count)
+{
+	(void)count;
+	return 0;
+}
+
+void os_sleep_until(int64_t deadline)
+{
+	(void)deadline;
+	explore_yield();
+}
+
 #include "sched/world.c"
 #else
 void gfree_each(void (*visit)(struct g *gp, void *arg), void *arg)

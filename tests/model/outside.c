@@ -27,31 +27,9 @@ void gfree_each(void (*visit)(struct g *gp, void *arg), void *arg)
 			visit(&gs[i], arg);
 }
 
-void gfree_flush(struct gfree *cache)
-{
-	(void)cache;
-}
-
-void stack_cache_flush(struct stack_cache *cache)
-{
-	(void)cache;
-}
-
 uint32_t procs_wanted(void)
 {
 	return 1;
-}
-
-int stack_pool_grow(uint32_t count)
-{
-	(void)count;
-	return 0;
-}
-
-void os_sleep_until(int64_t deadline)
-{
-	(void)deadline;
-	explore_yield();
 }
 
 static void setup(void)
