@@ -886,9 +886,8 @@ typedef struct goro_once {
  * first one's fn is over.
  *
  * fn is over when it returns, panics or calls goro_exit(): it is not called again. A panic goes on
- * in whoever made the first call (in a plain thread it begins anew after fn, cut at 1023 bytes);
- * the others return normally. fn must not call goro_once_do() for the same object: it would wait
- * for itself. Not ended by a cancelled context.
+ * in whoever made the first call; the others return normally. fn must not call goro_once_do() for
+ * the same object: it would wait for itself. Not ended by a cancelled context.
  * Panics: "goro_once_do of nil func value" when fn is NULL and was to be called.
  * Order: what fn did happens before any call returns.
  * Go: Once.Do.

@@ -10,12 +10,12 @@
  * PN3  Deferred calls run on the stack of the panic, above the frames that are left: nothing is
  *      unwound until goro_try jumps. A goro_exit in a deferred call ends the goroutine, and the
  *      panic with it.
- * PN5  goro_exit marks every goro_try around as left, and takes each off when what was deferred
- *      inside it has run. A panic among those calls ends in the innermost of them, which stores the
- *      message and goes on exiting instead of returning.
  * PN4  A panic that nobody will catch counts in sched.n_uncaught from before its deferred calls; a
  *      goro_exit among them takes it off. Main does not leave while a report is being printed,
  *      and gives those deferred calls some time before it does.
+ * PN5  goro_exit marks every goro_try around as left, and takes each off when what was deferred
+ *      inside it has run. A panic among those calls ends in the innermost of them, which stores the
+ *      message and goes on exiting instead of returning.
  * PN6  No C++ exception passes a goro_try or a deferred call: what is linked in the frames here
  *      would outlive them.
  * PN7  panic_canceled() in a group's child, with no goro_try around it and no other panic under
@@ -111,12 +111,6 @@ void deferred_drop_all(struct g *gp)
 	panics_drop(gp, NULL);
 }
 
-void deferred_lend(struct g *gp, struct deferred *d, void (*fn)(void *), void *arg)
-{
-	*d = (struct deferred){.next = gp->u.run.deferred, .fn = fn, .arg = arg, .is_lent = true};
-	gp->u.run.deferred = d;
-}
-
 static void deferred_unlink(struct deferred **at, const struct deferred *d)
 {
 	while (*at && *at != d) /* the program may have deferred something meanwhile */
@@ -125,7 +119,7 @@ static void deferred_unlink(struct deferred **at, const struct deferred *d)
 		*at = d->next;
 }
 
-void deferred_take_back(struct g *gp, struct deferred *d)
+static void deferred_take_back(struct g *gp, struct deferred *d)
 {
 	/* A goro_try inside of which it is taken off, though it was put on outside: PN2. */
 	for (struct try_frame *try = gp->u.run.tries; try; try = try->outer)

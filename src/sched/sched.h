@@ -175,14 +175,11 @@ struct deferred {
 };
 
 void run_deferred(struct g *gp, struct deferred *until);
-/*
- * For the library's own: a record on the caller's stack, from which it is taken back before that
- * frame is left in the usual way.
- */
-void deferred_lend(struct g *gp, struct deferred *d, void (*fn)(void *), void *arg);
-void deferred_take_back(struct g *gp, struct deferred *d);
 void deferred_drop_all(struct g *gp); /* without calling them */
-/* The same for a record with fn, arg and drop set, on a plain thread as well: PN8. */
+/*
+ * For the library's own: a record with fn, arg and drop set, on the caller's stack, which takes it
+ * back before that frame is left in the usual way. On a plain thread as well: PN8.
+ */
 void deferred_push(struct deferred *d);
 void deferred_remove(struct deferred *d);
 /* False: another goroutine pushed it. */

@@ -5,8 +5,8 @@
  *
  * ON1  state goes from 0 to RUNNING to DONE, once. Whoever makes the first step calls fn; nobody
  *      returns before the second. WAITERS, beside RUNNING: the queue is not empty.
- * ON2  fn is over when it returns, panics, or ends its goroutine: a deferred record sees to that in
- *      a goroutine, a try in a plain thread.
+ * ON2  fn is over when it returns, panics, or ends its goroutine: a deferred record on our stack
+ *      sees to that.
  * ON3  The step to DONE is the last touch of the object: the waiters were taken off their queue
  *      before it, and are woken after it.
  *
@@ -22,8 +22,6 @@
 #define ONCE_RUNNING 1u
 #define ONCE_WAITERS 2u
 #define ONCE_DONE    4u
-
-#define ONCE_MESSAGE_BYTES 1024
 
 struct once {
 	atomic_of(uint32_t) state; /* ON1; ONCE-DONE */
@@ -57,24 +55,14 @@ static void once_finish(void *arg)
 	woken_wake(&woken);
 }
 
-static void once_run_in_g(struct once *o, struct g *gp, void (*fn)(void *), void *arg)
+static void once_run(struct once *o, void (*fn)(void *), void *arg)
 {
-	struct deferred record;
+	struct deferred record = {.fn = once_finish, .arg = o};
 
-	deferred_lend(gp, &record, once_finish, o);
+	deferred_push(&record);
 	ctx_call(fn, arg); /* no C++ exception may pass */
-	deferred_take_back(gp, &record);
+	deferred_remove(&record);
 	once_finish(o);
-}
-
-static void once_run_in_thread(struct once *o, void (*fn)(void *), void *arg)
-{
-	char message[ONCE_MESSAGE_BYTES];
-	bool has_returned = goro_try(fn, arg, message, sizeof(message));
-
-	once_finish(o);
-	if (!has_returned)
-		goro_panic("%s", message);
 }
 
 static void once_wait(struct once *o)
@@ -106,13 +94,10 @@ __attribute__((noinline)) static void once_do_slow(struct once *o, void (*fn)(vo
 	}
 	if (unlikely(!fn))
 		panic_at("goro_once_do of nil func value");
-	struct m *mp = m_self();
 	if (!cas_acq(&o->state, &fresh, ONCE_RUNNING)) /* ONCE-DONE */
 		once_wait(o);
-	else if (mp && mp->curg)
-		once_run_in_g(o, mp->curg, fn, arg);
 	else
-		once_run_in_thread(o, fn, arg);
+		once_run(o, fn, arg);
 	sanitize_acquire(o); /* only its address: it may be gone */
 }
 

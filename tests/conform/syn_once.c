@@ -123,6 +123,35 @@ TAP_CASE(in_a_plain_thread_likewise, .id = "SYN-12", .procs = "-")
 	expect_eq(j.n_begun, 1);
 }
 
+enum { LONG = 3000 };
+
+static void panics_at_length(void *arg)
+{
+	(void)arg;
+	goro_panic("%0*d", LONG, 7);
+}
+
+static void calls_at_length(void *arg)
+{
+	goro_once_do(arg, panics_at_length, NULL);
+}
+
+static void *thread_panics_at_length(void *text)
+{
+	goro_once once = {0};
+	expect(!goro_try(calls_at_length, &once, text, LONG + 1));
+	return NULL;
+}
+
+TAP_CASE(a_long_panic_passes_whole_in_a_plain_thread, .id = "SYN-12", .procs = "-")
+{
+	char text[LONG + 1] = "";
+	pthread_t thread;
+	require_eq(pthread_create(&thread, NULL, thread_panics_at_length, text), 0);
+	pthread_join(thread, NULL);
+	expect_eq(strlen(text), LONG);
+}
+
 static void waits_then_panics(void *arg)
 {
 	goro_chan_recv(((struct job *)arg)->gate, NULL);

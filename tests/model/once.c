@@ -7,26 +7,14 @@
 
 #include "sync/once.c"
 
-/* A plain thread's; what panics and deferred records do is shown in tests/conform. */
-bool goro_try(void (*fn)(void *), void *arg, char *msg, size_t msg_size)
+/* What panics and deferred records do is shown in tests/conform. */
+void deferred_push(struct deferred *d)
 {
-	(void)msg;
-	(void)msg_size;
-	fn(arg);
-	return true;
-}
-
-void deferred_lend(struct g *gp, struct deferred *d, void (*fn)(void *), void *arg)
-{
-	(void)gp;
 	(void)d;
-	(void)fn;
-	(void)arg;
 }
 
-void deferred_take_back(struct g *gp, struct deferred *d)
+void deferred_remove(struct deferred *d)
 {
-	(void)gp;
 	(void)d;
 }
 
