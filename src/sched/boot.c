@@ -171,8 +171,8 @@ static void run_clear(void)
 	for (uint32_t i = 0; i < MAXPROCS_LIMIT && sched.p[i]; i++)
 		timers_close(&sched.p[i]->timers); /* before the stacks that ordinary ones lie on */
 	gfree_each(g_bury, NULL);
-	store_rel(&sched.n_made, 0); /* PROCS-SET */
 	procs_free();
+	store_rel(&sched.n_made, 0); /* PROCS-SET */
 	store_rel(&sched.n_procs, 0); /* PROCS-SET */
 	gfree_reset();
 	(void)stack_pool_scavenge(true);
