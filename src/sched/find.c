@@ -16,6 +16,8 @@
  *      arming: write the heap's first_when, light fence (KEEP-ADD), read keeper_until.
  * FN5  What a timer made runnable waits for no more slices than the ring was long: the next slot
  *      goes behind it.
+ * FN6  The next slot does not shut out the ring: after GLOBQ_TICK slices it goes behind. Sysmon
+ *      sees to that for a pair that shares one slice, but a locked G has slices of its own.
  *
  * Locking: sched.lock to release and acquire Ps. Go: findRunnable, stealWork, pollWork in
  * runtime/proc.go.
@@ -269,6 +271,7 @@ struct g *find_runnable(struct m *mp, bool *inherits_slice)
 			pp->ticks_without_globq = 0;
 			if ((gp = globq_get(&pp->runq, share, 1)))
 				return gp;
+			next_goes_behind(pp); /* FN6 */
 		}
 		if ((gp = find_local(pp, inherits_slice)))
 			return gp;

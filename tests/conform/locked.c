@@ -462,4 +462,37 @@ GORO_CASE(locked_goroutines_stay_while_the_number_of_ps_changes, .id = "SYS-05",
 	expect_eq(p.n_moved, 0);
 }
 
+static void answers_locked_until_closed(goro_chan *c, goro_chan *back)
+{
+	goro_lock_thread();
+	while (goro_chan_recv(c, NULL))
+		goro_chan_send(back, NULL);
+}
+
+static void counts_up(int *n)
+{
+	add(n, 1);
+}
+
+/*
+ * The pair's slices are short, so that nobody asks it to yield, and it lives in the next slot: what
+ * lies in the ring must have its turn all the same.
+ */
+GORO_CASE(a_pair_with_a_locked_one_does_not_shut_out_the_ring, .id = "SYS-05", .procs = "1")
+{
+	goro_chan *c = goro_chan_make(0, 0), *back = goro_chan_make(0, 0);
+	int n = 0, n_rounds = 0;
+	go(answers_locked_until_closed, c, back);
+	goro_yield();
+	go(counts_up, &n);
+	go(counts_up, &n);
+	for (; load(&n) < 2 && n_rounds < 10000; n_rounds++) {
+		goro_chan_send(c, NULL);
+		goro_chan_recv(back, NULL);
+	}
+	goro_chan_close(c);
+	expect_eq(n, 2);
+	expect_lt(n_rounds, 500);
+}
+
 TAP_MAIN
