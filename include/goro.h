@@ -28,7 +28,8 @@
  *   except for what makes no sense there: goro_yield(), goro_exit() and goro_defer() panic.
  * - Nothing here may be called from a signal handler.
  * - A goroutine changes thread only inside a call of this library; between two calls, thread-locals
- *   and errno are those of one thread.
+ *   and errno are those of one thread. Any call may do it, as goro_yield(), when the goroutine has
+ *   run for long: "does not block" says that it waits for nothing but its turn.
  * - A call holds what it works on: an object may be freed as soon as the program's own last call on
  *   it has returned.
  * - Names that end in an underscore are not for programs.
@@ -67,7 +68,8 @@ extern "C" {
 /*
  * goro_version - the version of the library that the program runs with, as "MAJOR.MINOR.PATCH".
  *
- * GORO_VERSION is the version that it was compiled with. Does not block; may be called anywhere.
+ * GORO_VERSION is the version that it was compiled with. Does not block; may be called before
+ * goro_run().
  * Go: runtime.Version.
  */
 GORO_API const char *goro_version(void);
@@ -97,14 +99,14 @@ GORO_API int goro_run_exit_(int (*fn)(void *), void *arg);
 /*
  * goro_run - start the runtime, run fn(arg) as the main goroutine, and return its value.
  *
- * For programs that have their own main(). The main goroutine starts on the thread that calls
- * goro_run(), so that goro_lock_thread() as its first call keeps it there. Blocks the calling
- * thread until fn has returned; other goroutines then do not run any more. Those that run at that
- * moment are waited for until their next call of this library: a goroutine that makes no call keeps
- * goro_run() from returning. Plain threads may be anywhere in this library meanwhile. One run after
- * the other is fine, and ids start again at 1. The number of Ps is GORO_MAXPROCS, else GOMAXPROCS,
- * from the environment, else the number of CPUs that the process may use (affinity mask and cgroup
- * quota counted).
+ * For programs that have their own main(). May be called by a plain thread; a goroutine gets
+ * -EBUSY. The main goroutine starts on the thread that calls goro_run(), so that goro_lock_thread()
+ * as its first call keeps it there. Blocks the calling thread until fn has returned; other
+ * goroutines then do not run any more. Those that run at that moment are waited for until their
+ * next call of this library: a goroutine that makes no call keeps goro_run() from returning. Plain
+ * threads may be anywhere in this library meanwhile. One run after the other is fine, and ids start
+ * again at 1. The number of Ps is GORO_MAXPROCS, else GOMAXPROCS, from the environment, else the
+ * number of CPUs that the process may use (affinity mask and cgroup quota counted).
  *
  * Returns fn's value, or
  *   -EBUSY   a runtime runs already (also when called by a goroutine)
@@ -287,8 +289,8 @@ GORO_API void goro_unlock_thread(void);
 /*
  * goro_now - nanoseconds on a clock that never goes back (CLOCK_MONOTONIC); always > 0.
  *
- * The clock of all deadlines. Does not block; may be called anywhere. Go: the monotonic part of
- * time.Now.
+ * The clock of all deadlines. Does not block; may be called before goro_run(). Go: the monotonic
+ * part of time.Now.
  */
 GORO_API int64_t goro_now(void);
 
@@ -296,8 +298,10 @@ GORO_API int64_t goro_now(void);
  * goro_sleep - block for at least ns nanoseconds; ns <= 0 returns at once.
  *
  * Never ends early, whatever signals arrive. GORO_FOREVER (and anything else that goes past the end
- * of the clock) sleeps for ever. Orders no memory. In a plain thread the thread sleeps. Go:
- * time.Sleep.
+ * of the clock) sleeps for ever, and keeps the report of a deadlock away. Orders no memory. In a
+ * plain thread the thread sleeps.
+ * Panics: "context canceled"; goro_ctx_sleep() returns an error instead.
+ * Go: time.Sleep.
  */
 GORO_API void goro_sleep(int64_t ns);
 
@@ -305,6 +309,7 @@ GORO_API void goro_sleep(int64_t ns);
  * goro_sleep_until - block until goro_now() >= deadline; returns at once when it is already.
  *
  * For a steady rhythm: the time that the work took does not add up. Otherwise as goro_sleep().
+ * Panics: "context canceled".
  */
 GORO_API void goro_sleep_until(int64_t deadline);
 
@@ -344,7 +349,8 @@ GORO_API goro_chan *goro_chan_make(size_t elem_size, size_t capacity);
  *
  * elem may be NULL when the elements have size 0. A NULL channel blocks for ever.
  * Panics: "send on closed channel", also when the channel is closed while the sender waits; the
- *         element is then never received.
+ *         element is then never received;
+ *         "context canceled", for a goroutine whose context is: see goro_ctx.
  * Go: c <- v.
  */
 GORO_API void goro_chan_send(goro_chan *c, const void *elem);
@@ -355,6 +361,7 @@ GORO_API void goro_chan_send(goro_chan *c, const void *elem);
  * elem may be NULL: the element is dropped. A NULL channel blocks for ever.
  * Returns true with an element; false when the channel is closed and drained, and then *elem is
  * zeroed.
+ * Panics: "context canceled".
  * Go: v, ok := <-c.
  */
 GORO_API bool goro_chan_recv(goro_chan *c, void *elem);
@@ -389,6 +396,7 @@ GORO_API int goro_chan_tryrecv(goro_chan *c, void *elem);
  * its time.
  * Returns 0, or
  *   -ETIMEDOUT  the deadline came first; nothing was sent
+ *   -ECANCELED  the goroutine's context is cancelled; nothing was sent
  * Panics: "send on closed channel", also while it waits.
  */
 GORO_API int goro_chan_send_until(goro_chan *c, const void *elem, int64_t deadline);
@@ -401,6 +409,7 @@ GORO_API int goro_chan_send_until(goro_chan *c, const void *elem, int64_t deadli
  * its time.
  * Returns 0, or
  *   -ETIMEDOUT  the deadline came first; *elem is left alone
+ *   -ECANCELED  the goroutine's context is cancelled; *elem is left alone
  *   -EPIPE      the channel is closed and drained; *elem is zeroed
  */
 GORO_API int goro_chan_recv_until(goro_chan *c, void *elem, int64_t deadline);
@@ -449,7 +458,8 @@ GORO_API void goro_chan_unref(goro_chan *c);
  * The value has its own type (an array is a pointer to its first element, as for a function's
  * argument); the macro does not know the channel's, so nothing is converted, and only the sizes are
  * compared.
- * Panics: "goro_put: value of N bytes on a channel of M-byte elements"; "send on closed channel".
+ * Panics: "goro_put: value of N bytes on a channel of M-byte elements"; "send on closed channel";
+ *         "context canceled".
  */
 
 /*
@@ -458,7 +468,7 @@ GORO_API void goro_chan_unref(goro_chan *c);
  *   int n = goro_get(c, int);
  *
  * Returns the element, a T; one of zero bytes only when the channel is closed and drained.
- * Panics: "goro_get: value of N bytes on a channel of M-byte elements".
+ * Panics: "goro_get: value of N bytes on a channel of M-byte elements"; "context canceled".
  */
 /* clang-format off */
 #ifdef __cplusplus
@@ -1296,9 +1306,9 @@ GORO_API void goro_dump(int fd);
  * fn and the arguments are evaluated once, by the caller, in no fixed order. fn may be a function
  * or any expression of pointer-to-function type; what it returns is dropped. The arguments are
  * copied, arrays as pointers to their first element; the usual conversions of a C call apply (go(f,
- * 1) calls a void f(double) with 1.0). In C++, fn may also be a function object, and arguments with
- * constructors are moved into the goroutine and destroyed when the call returns (not when it leaves
- * by goro_exit() or a panic).
+ * 1) calls a void f(double) with 1.0), but in C a 0 is an int, no null pointer: write NULL. In C++,
+ * fn may also be a function object, and arguments with constructors are moved into the goroutine
+ * and destroyed when the call returns (not when it leaves by goro_exit() or a panic).
  *
  * Does not block. May be called by a goroutine and, while a runtime runs, by a plain thread.
  * Panics: "go of nil func value" when fn is NULL;

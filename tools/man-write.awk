@@ -217,7 +217,7 @@ function write_synopsis(p,    n, i, list, previous)
 		} else
 			printf "%s", synopsis_of(declaration_of(list[i])) >out_file
 	}
-	print ".ft R\n.fi\n.PP\nLink with \\fB\\-lgoro \\-pthread\\fR." >out_file
+	print ".ft R\n.fi\n.PP\nLink with \\fB\\-lgoro \\-pthread\\fR; a program with \\fBgoro_main\\fR(), with \\fB\\-l:libgoro.a \\-pthread\\fR." >out_file
 }
 
 function write_description(p,    i, d)
