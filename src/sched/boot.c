@@ -52,7 +52,7 @@ static void main_entry(void *arg)
 	if (g_run_begins)
 		g_run_begins();
 	sched.main_result = call->fn(call->arg);
-	run_deferred(m_self()->curg, NULL);
+	run_deferred(m_self()->curg);
 	panic_wait(); /* no leaving while a report is being printed */
 	/* Only now: what was deferred may have panicked or called goro_exit. */
 	if (call->does_exit)

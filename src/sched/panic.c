@@ -77,9 +77,10 @@ static struct g *current(void)
 	return mp ? mp->curg : NULL;
 }
 
-void run_deferred(struct g *gp, struct deferred *until)
+/* *until is read anew each time: what is called may take that record off. */
+static void run_deferred_until(struct g *gp, struct deferred *const *until)
 {
-	while (gp->u.run.deferred != until) {
+	while (gp->u.run.deferred != *until) {
 		struct deferred *d = gp->u.run.deferred;
 		void (*fn)(void *) = d->fn;
 		void *arg = d->arg;
@@ -88,6 +89,11 @@ void run_deferred(struct g *gp, struct deferred *until)
 			os_free(d);
 		ctx_call(fn, arg); /* PN6 */
 	}
+}
+
+void run_deferred(struct g *gp)
+{
+	run_deferred_until(gp, &(struct deferred *){NULL});
 }
 
 /* The panics from the latest to `until` are over. Their frames still stand. */
@@ -163,10 +169,10 @@ void goro_exit(void)
 	for (struct try_frame *try = gp->u.run.tries; try; try = try->outer)
 		try->is_left = true; /* PN5 */
 	for (struct try_frame *try; (try = gp->u.run.tries);) {
-		run_deferred(gp, try->mark);
+		run_deferred_until(gp, &try->mark);
 		gp->u.run.tries = try->outer;
 	}
-	run_deferred(gp, NULL);
+	run_deferred(gp);
 	panics_drop(gp, NULL);
 	if (gp->is_main)
 		sched.main_exited = true;
@@ -294,7 +300,7 @@ noreturn static void panic_quiet(struct g *gp)
 {
 	if (!*gp->u.run.canceled_result)
 		*gp->u.run.canceled_result = -ECANCELED;
-	run_deferred(gp, NULL);
+	run_deferred(gp);
 	panics_drop(gp, NULL);
 	g_exit(gp);
 }
@@ -315,10 +321,10 @@ noreturn static void panic_with(const char *message, char *heap, bool is_cancele
 	if (!try) {
 		frame.is_uncaught = true;
 		add_rlx(&sched.n_uncaught, 1); /* relaxed: only counted */
-	}
-	run_deferred(gp, try ? try->mark : NULL);
-	if (!try)
+		run_deferred(gp);
 		panic_end(&frame);
+	}
+	run_deferred_until(gp, &try->mark);
 	message_store(try, message);
 	gp->u.run.tries = try->outer;
 	panics_drop(gp, try->panics);
@@ -391,7 +397,7 @@ static void run_deferred_of_try(void *arg)
 {
 	struct try_frame *try = arg;
 
-	run_deferred(current(), try->mark);
+	run_deferred_until(current(), &try->mark);
 }
 
 bool goro_try(void (*fn)(void *), void *arg, char *msg, size_t msg_size)

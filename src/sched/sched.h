@@ -174,7 +174,7 @@ struct deferred {
 	void (*drop)(struct deferred *); /* when a run ends around it; may be NULL */
 };
 
-void run_deferred(struct g *gp, struct deferred *until);
+void run_deferred(struct g *gp);
 void deferred_drop_all(struct g *gp); /* without calling them */
 /*
  * For the library's own: a record with fn, arg and drop set, on the caller's stack, which takes it

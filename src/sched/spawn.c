@@ -201,7 +201,7 @@ static struct ctx_leaving *g_entry(void *arg)
 	else
 		gp->entry(args_place(gp->stack, gp->args_size));
 	if (gp->u.run.deferred)
-		run_deferred(gp, NULL);
+		run_deferred(gp);
 	if (unlikely(sanitize_is_on))
 		g_exit(gp);
 	gp->is_ending = true;
@@ -280,7 +280,7 @@ static void *exit_on_g0(void *arg)
 noreturn void g_exit(struct g *gp)
 {
 	if (gp->u.run.deferred)
-		run_deferred(gp, NULL);
+		run_deferred(gp);
 	gp->is_ending = true;
 	leave_for_g0(gp->m, gp, exit_on_g0);
 }

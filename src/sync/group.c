@@ -166,7 +166,7 @@ static void child_main(void *arg)
 	deferred_push(&child.record);
 	gp->u.run.canceled_result = &child.result; /* PN7 */
 	child.result = start.fn(start.arg);
-	run_deferred(gp, NULL);
+	run_deferred(gp);
 }
 
 int goro_group_go(goro_group *g, int (*fn)(void *), void *arg)

@@ -441,6 +441,43 @@ GORO_CASE(try_inside_of_the_scope)
 	free(group);
 }
 
+/* The same in a deferred call: what was deferred before the group is not called by the try. */
+static void ends_it(void *arg)
+{
+	expect_eq(goro_group_end(arg), 0);
+}
+
+static void defers_the_end(void *arg)
+{
+	goro_defer(ends_it, arg);
+}
+
+static void defers_the_end_and_panics(void *arg)
+{
+	goro_defer(ends_it, arg);
+	goro_panic("the end is deferred");
+}
+
+static void tries_two_ends(void *arg)
+{
+	struct work *w = arg;
+	goro_group group;
+	goro_defer(counts_the_end, w);
+	goro_group_init(&group);
+	expect_str(panic_of(defers_the_end, &group).text, "");
+	expect_eq(w->n_ended, 0);
+	goro_group_init(&group);
+	expect_str(panic_of(defers_the_end_and_panics, &group).text, "the end is deferred");
+	expect_eq(w->n_ended, 0);
+}
+
+GORO_CASE(deferred_calls_of_a_try_end_the_group)
+{
+	struct work w = {0};
+	goro_spawn(tries_two_ends, &w);
+	wait_for(load(&w.n_ended) == 1);
+}
+
 /* ---- who calls ---- */
 
 static int starts_more(void *arg)

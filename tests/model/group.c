@@ -14,10 +14,9 @@ static goro_group *g;
 static goro_ctx *above;
 static uint32_t cell[2]; /* plainly written by the children, read by the owner */
 
-void run_deferred(struct g *gp, struct deferred *until)
+void run_deferred(struct g *gp)
 {
 	(void)gp;
-	(void)until;
 }
 
 bool panic_is_uncaught(const struct g *gp)
