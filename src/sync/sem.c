@@ -124,6 +124,19 @@ static bool sem_take_or_mark(struct sem *s, uint64_t need, bool is_late)
 	return is_free;
 }
 
+/* QUEUED may be left from a run that has ended: SU2. */
+static bool sem_try_queued(struct sem *s, uint64_t need)
+{
+	uint64_t old = load_rlx(&s->state); /* relaxed: a hint, the rest is under the lock */
+
+	if (!(old & SEM_QUEUED) || old >> SEM_SHIFT < need)
+		return false;
+	lock_acquire(&s->lock);
+	bool is_taken = sem_take_or_mark(s, need, true);
+	lock_release(&s->lock);
+	return is_taken;
+}
+
 __attribute__((noinline)) static int sem_acquire_slow(struct sem *s, uint64_t need,
 						      int64_t deadline)
 {
@@ -176,7 +189,7 @@ bool goro_sem_tryacquire(goro_sem *sem, int64_t n)
 	uint64_t need = sem_number(n, "goro_sem_tryacquire: number out of range");
 
 	preempt_check();
-	if (!sem_try(s, need))
+	if (!sem_try(s, need) && !sem_try_queued(s, need))
 		return false;
 	sanitize_acquire(s);
 	return true;

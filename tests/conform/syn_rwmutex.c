@@ -276,4 +276,25 @@ GORO_CASE(tries_and_polls_refuse_what_waits, .id = "SYN-06")
 	goro_rwmutex_wrunlock(&rw);
 }
 
+/* A run that ends takes its waiters along: nobody waits any more. */
+static int leaves_a_writer(void *arg)
+{
+	go(goro_rwmutex_wrlock, (goro_rwmutex *)arg);
+	wait_until_n_parked(1, "sync.RWMutex.Lock");
+	expect(!goro_rwmutex_tryrdlock(arg));
+	return 0;
+}
+
+TAP_CASE(after_a_run_a_try_joins_the_readers, .procs = "1,2,4")
+{
+	goro_rwmutex rw = {0};
+	goro_rwmutex_rdlock(&rw);
+	expect_eq(goro_run(leaves_a_writer, &rw), 0);
+	expect(!goro_rwmutex_trywrlock(&rw));
+	expect(goro_rwmutex_tryrdlock(&rw));
+	goro_rwmutex_rdunlock(&rw);
+	goro_rwmutex_rdunlock(&rw);
+	expect(goro_rwmutex_trywrlock(&rw));
+}
+
 TAP_MAIN

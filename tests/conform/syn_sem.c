@@ -208,4 +208,29 @@ TAP_CASE(plain_threads_alone_share_it, .procs = "-")
 	expect(goro_sem_tryacquire(&c.s, UNITS));
 }
 
+/* A run that ends takes its waiters along: nobody waits any more. */
+static void wants_two(goro_sem *s)
+{
+	goro_sem_acquire(s, 2);
+}
+
+static int leaves_a_waiter(void *arg)
+{
+	go(wants_two, arg);
+	wait_until_n_parked(1, "semacquire");
+	expect(!goro_sem_tryacquire(arg, 1));
+	return 0;
+}
+
+TAP_CASE(after_a_run_a_try_takes_what_is_free, .procs = "1,2,4")
+{
+	goro_sem s;
+	goro_sem_init(&s, 1);
+	expect_eq(goro_run(leaves_a_waiter, &s), 0);
+	expect(goro_sem_tryacquire(&s, 1));
+	expect(!goro_sem_tryacquire(&s, 1));
+	goro_sem_release(&s, 1);
+	expect(goro_sem_tryacquire(&s, 1));
+}
+
 TAP_MAIN
