@@ -36,6 +36,14 @@ void timers_init(struct timers *ts)
 	store_rlx(&ts->first_when, TIMER_NEVER); /* relaxed: not published yet */
 }
 
+void timers_open(struct timers *ts)
+{
+	lock_acquire(&ts->lock);
+	ts->is_closed = false;
+	GORO_ASSERT(ts->count == 0 && !ts->entry); /* TM6 */
+	lock_release(&ts->lock);
+}
+
 static void heap_set(struct timers *ts, uint32_t i, struct timer_entry e)
 {
 	ts->entry[i] = e;

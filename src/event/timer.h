@@ -11,7 +11,8 @@
  *      home is TIMERS_FIRING, until one of two takes it: fire(), which then does its work, or
  *      timer_stop or timer_reset, and then fire() does nothing. These two, and the owner's other
  *      calls, exclude each other by a lock of the owner's.
- * TM6  A closed heap is empty and stays so.
+ * TM6  A closed heap is empty and stays so until the next run opens it. Its lock outlives the run:
+ *      a plain thread that stops a timer may have it at any time.
  */
 #ifndef EVENT_TIMER_H
 #define EVENT_TIMER_H
@@ -41,6 +42,8 @@ enum timer_was {
 };
 
 void timers_init(struct timers *ts);
+/* One that was used in an earlier run, and closed at its end, or is new. */
+void timers_open(struct timers *ts);
 /*
  * Put t into the heap. True: it is now the first. Ends the process when there is no
  * memory for the heap.

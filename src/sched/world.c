@@ -256,25 +256,31 @@ void world_start(void)
 static struct p *p_new(uint32_t id)
 {
 	/*
-	 * Kept from run to run: a plain thread may still look at a P (goro_count)
-	 * while its run ends.
+	 * Kept from run to run: a plain thread may still look at a P (goro_count, stopping a
+	 * timer) while its run ends.
 	 */
 	static struct p *kept[MAXPROCS_LIMIT];
 	struct p *pp = kept[id];
 
-	if (!pp)
-		pp = kept[id] = os_mem_reserve((sizeof(*pp) + 4095) & ~(size_t)4095);
+	if (!pp) {
+		pp = os_mem_reserve((sizeof(*pp) + 4095) & ~(size_t)4095);
+		if (!pp)
+			return NULL;
+		timers_init(&pp->timers);
+		kept[id] = pp;
+	}
 	/* What lies in its cache is in no G: one more for a slot that the scavenger has in hand. */
-	if (!pp || stack_pool_grow(STACK_CACHE + 1) < 0)
+	if (stack_pool_grow(STACK_CACHE + 1) < 0)
 		return NULL;
 	sanitize_hide(true);
-	memset(pp, 0, sizeof(*pp));
+	memset(pp, 0, offsetof(struct p, timers)); /* not these: TM6 */
+	memset(&pp->runq, 0, sizeof(pp->runq));
 	sanitize_hide(false);
 	pp->id = id;
 	pp->seen_since = os_now();
 	pp->rand = rand_seed(id + (uint64_t)os_now());
 	store_rlx(&pp->state, P_STOPPED); /* relaxed: not published yet */
-	timers_init(&pp->timers);
+	timers_open(&pp->timers);
 	return pp;
 }
 

@@ -95,6 +95,28 @@ static void mover_and_expirer(void)
 	expirer();
 }
 
+/*
+ * A run ends and the next begins while plain threads stop timers: they may have the heap's lock at
+ * any time.
+ */
+static void stop_outside_0(void)
+{
+	explore_seen(timer_stop(timer[0]));
+}
+
+static void stop_outside_1(void)
+{
+	explore_seen(2 + timer_stop(timer[1]));
+}
+
+static void next_run(void)
+{
+	timers_close(&heap[0]);
+	timers_open(&heap[0]);
+	timer_start(&heap[0], timer[1]);
+	expirer();
+}
+
 static void heaps_agree(void)
 {
 	for (int i = 0; i < 2; i++) {
@@ -118,6 +140,10 @@ int main(void)
 						  TIMERS(stopper_0, mover_and_expirer),
 						  .thread[2] = stopper_1, TRY(3, 2)},
 			   3);
+	explore_holds_seen(&(struct explore_test){"timer: stop while the next run opens the heap",
+						  TIMERS(stop_outside_0, next_run),
+						  .thread[2] = stop_outside_1, TRY(3, 2)},
+			   4);
 	explore_finds(&(struct explore_test){"timer: found when stop does not look again",
 					     TIMERS(stopper_0, mover), TRY(3, 2),
 					     .omit = "timer-home-recheck"},

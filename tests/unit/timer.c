@@ -9,7 +9,9 @@
 #include <pthread.h>
 
 #include "event/timer.h"
+#include "goro.h"
 #include "os/os.h"
+#include "sched/sched.h"
 
 enum { TIMERS = 1000, HEAPS = 3 };
 
@@ -258,7 +260,7 @@ TAP_CASE(move_takes_all_and_leaves_the_heap_usable, .procs = "-")
 	expire(&heaps[1], 2000);
 	expire(&heaps[0], 3);
 	timers_close(&heaps[0]);
-	timers_init(&heaps[0]);
+	timers_open(&heaps[0]);
 	start(&heaps[0], &items[0], 5); /* as new */
 	expect_heap(&heaps[0]);
 }
@@ -470,6 +472,45 @@ TAP_CASE(tm3_stop_returns_after_a_fire_under_way, .procs = "-")
 	expect(!timer_stop(&items[0].timer));
 	expect_eq(load_acq(&has_fired), 1); /* the test's own */
 	pthread_join(thread, NULL);
+}
+
+/* ---- from run to run ---- */
+
+static struct timers *first_heap;
+static atomic_of(uint32_t) is_run_over;
+
+static int notes_its_heap(void *unused)
+{
+	(void)unused;
+	first_heap = &sched.p[0]->timers;
+	return 0;
+}
+
+static void *runs_again(void *unused)
+{
+	expect_eq(goro_run(notes_its_heap, NULL), 0);
+	store_rel(&is_run_over, 1);
+	return unused;
+}
+
+/* A plain thread that stops a timer of the run before may have the lock: TM6. */
+TAP_CASE(the_next_run_waits_for_the_lock_of_a_heap, .procs = "1,2")
+{
+	pthread_t thread;
+
+	expect_eq(goro_run(notes_its_heap, NULL), 0);
+	struct lock *l = &first_heap->lock;
+	atomic_of(uint32_t) *sleepers = &lock_sleepers[lock_slot(l)];
+	lock_acquire(l);
+	require_eq(pthread_create(&thread, NULL, runs_again, NULL), 0);
+	while (load_acq(sleepers) == 0 && !load_acq(&is_run_over))
+		tap_pause(100000);
+	expect_eq(load_acq(&is_run_over), 0);
+	expect_eq(load_rlx(&l->word), 1); /* relaxed: ours */
+	lock_release(l);
+	pthread_join(thread, NULL);
+	expect_eq(load_acq(&is_run_over), 1);
+	expect(l == &first_heap->lock);
 }
 
 #ifdef GORO_DEBUG
