@@ -140,21 +140,31 @@ static void procs_free(void)
 	}
 }
 
-/* BT2: what the run left behind. */
-static void g_bury(struct g *gp, void *arg)
+/* BT2: what the run left behind. First, of all of them, what may lie on the stack of another. */
+static void g_let_go(struct g *gp, void *arg)
 {
 	void *sanitize_back = unlikely(sanitize_is_on && gp->sp) ? sanitize_as_g(gp) : NULL;
 
 	(void)arg;
 	if (gp->waiter)
 		(void)g_waiter_bury(gp);
+	if (gp->sp)
+		deferred_drop_all(gp); /* PN8 */
+	sanitize_release(&main_call); /* what it did is visible after goro_run() */
+	if (unlikely(sanitize_is_on && gp->sp))
+		sanitize_as_before(sanitize_back);
+}
+
+static void g_bury(struct g *gp, void *arg)
+{
+	void *sanitize_back = unlikely(sanitize_is_on && gp->sp) ? sanitize_as_g(gp) : NULL;
+
+	(void)arg;
 	ctx_drop(gp->ctx);
 	if (gp->name)
 		os_free(gp->name);
 	if (!gp->sp && gp->args_size > G_INLINE_ARGS && gp->args_size != ARGS_ARE_POINTER)
 		os_free(gp->u.heap);
-	if (gp->sp)
-		deferred_drop_all(gp); /* some records lie on its stack: PN8 */
 	if (unlikely(sanitize_is_on && gp->sp))
 		sanitize_g_end(gp, sanitize_back);
 	if (gp->has_own_stack)
@@ -170,6 +180,7 @@ static void run_clear(void)
 {
 	for (uint32_t i = 0; i < MAXPROCS_LIMIT && sched.p[i]; i++)
 		timers_close(&sched.p[i]->timers); /* before the stacks that ordinary ones lie on */
+	gfree_each(g_let_go, NULL);
 	gfree_each(g_bury, NULL);
 	procs_free();
 	store_rel(&sched.n_made, 0); /* PROCS-SET */

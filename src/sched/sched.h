@@ -48,6 +48,7 @@ struct sched {
 	struct note end_note;              /* the last M has left */
 	bool main_exited;                  /* the main goroutine called goro_exit */
 	int main_result;
+	struct stack main_stack;           /* set when it returns: what lay there is gone */
 	atomic_of(uint32_t) n_uncaught;    /* panics that nobody will catch, not yet printed: PN4 */
 };
 

@@ -256,6 +256,8 @@ static void *exit_on_g0(void *arg)
 	bool was_locked = gp->locked_m != NULL;
 	if (unlikely(gp->ctx != NULL))
 		ctx_drop(gp->ctx);
+	if (unlikely(ends_run))
+		sched.main_stack = gp->stack;
 	if (unlikely(sanitize_is_on))
 		sanitize_g_end(gp, sanitize_back);
 	if (likely(!gp->has_own_stack))

@@ -305,6 +305,17 @@ SANITIZE_NOTHING static bool looks_linked(const struct waiter *w)
 	return *(struct waitq *const volatile *)&w->queue != NULL;
 }
 
+/*
+ * When a run ends: may somebody be at the object that w waits for? Not if it was a variable of
+ * main, which has returned; its place may be used for something else already.
+ */
+static bool has_object(const struct waiter *w)
+{
+	uintptr_t at = (uintptr_t)w->lock;
+
+	return at && (at < sched.main_stack.lo || at >= sched.main_stack.hi);
+}
+
 /* True: nobody else has ended the wait, and nobody will. */
 static bool wait_end_here(struct waiter *w)
 {
@@ -312,8 +323,8 @@ static bool wait_end_here(struct waiter *w)
 
 	if (w->wait)
 		return cas_acq_rel(&w->wait->race, &open, RACE_CANCELED); /* WAIT-RACE */
-	if (!w->lock)
-		return true; /* it waits for nothing */
+	if (!has_object(w))
+		return true;
 	lock_acquire(w->lock);
 	bool is_linked = w->queue;
 	if (is_linked)
@@ -345,7 +356,7 @@ static bool waiter_bury(struct g *gp)
 	}
 	for (struct waiter *w = gp->waiter; w; w = w->also) {
 		/* Woken, but not back from its call: its object may be gone already. */
-		if (!w->lock || (is_woken && !looks_linked(w)))
+		if (!has_object(w) || (is_woken && !looks_linked(w)))
 			continue;
 		lock_acquire(w->lock); /* a plain thread may be at the object */
 		if (w->queue)

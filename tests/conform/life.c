@@ -91,6 +91,92 @@ TAP_CASE(others_do_not_run_after_mains_return)
 	}
 }
 
+/* What a waiter of a run waits for may lie on another goroutine's stack. */
+struct waited_for {
+	goro_sem sem;
+	goro_mutex mutex;
+	goro_ctx *ctx;
+	goro_chan *gate;
+};
+
+static struct waited_for *waited_for;
+
+static void lends_its_stack(void *unused)
+{
+	struct waited_for lent = {.ctx = NULL};
+	(void)unused;
+	store(&waited_for, &lent);
+	goro_chan_recv(NULL, NULL);
+}
+
+static void waits_there_with_a_context(struct waited_for *w)
+{
+	goro_ctx_use(goro_ctx_ref(w->ctx));
+	goro_chan_recv(w->gate, NULL);
+	(void)goro_sem_acquire_until(&load(&waited_for)->sem, 1, GORO_FOREVER);
+}
+
+/* Cancelled, all of them are in its queue still, and have no time to leave it. */
+static int returns_at_once_after_cancelling(void *unused)
+{
+	enum { N = 8 };
+	struct waited_for w = {.ctx = goro_ctx_with_cancel(NULL), .gate = goro_chan_make(0, 0)};
+	struct goro_attr attr = {.stack_size = 1 << 20};
+	(void)unused;
+	for (int i = 0; i < N; i++) {
+		go(waits_there_with_a_context, &w);
+		wait_until_n_parked(i + 1, "chan receive");
+		if (i != N / 2)
+			continue;
+		waited_for = NULL;
+		expect_eq(goro_spawn_attr(&attr, lends_its_stack, NULL), 0);
+		wait_for(load(&waited_for) != NULL);
+	}
+	goro_chan_close(w.gate);
+	wait_until_n_parked(N, "semacquire");
+	goro_ctx_cancel(w.ctx);
+	goro_ctx_unref(w.ctx);
+	goro_chan_unref(w.gate);
+	return 0;
+}
+
+TAP_CASE(a_run_ends_with_waiters_at_what_lies_on_anothers_stack)
+{
+	for (int i = 0; i < 5; i++)
+		expect_eq(goro_run(returns_at_once_after_cancelling, NULL), 0);
+}
+
+static void waits_for_mains_mutex(struct waited_for *w)
+{
+	goro_mutex_lock(&w->mutex);
+}
+
+static void waits_for_mains_sem(struct waited_for *w)
+{
+	(void)goro_sem_acquire_until(&w->sem, 1, goro_now() + GORO_SEC(1000));
+}
+
+/* Main's variables are gone when it has returned: their place is used for something else. */
+static int returns_with_waiters_at_its_variables(void *unused)
+{
+	struct waited_for w = {.ctx = NULL};
+	(void)unused;
+	goro_mutex_lock(&w.mutex);
+	go(waits_for_mains_mutex, &w);
+	go(waits_for_mains_sem, &w);
+	wait_until_n_parked(1, "sync.Mutex.Lock");
+	wait_until_n_parked(1, "semacquire");
+	memset(&w, 0xff, sizeof(w));
+	__asm__ volatile("" : : "r"(&w) : "memory");
+	return 0;
+}
+
+TAP_CASE(a_run_ends_with_waiters_at_mains_variables)
+{
+	for (int i = 0; i < 5; i++)
+		expect_eq(goro_run(returns_with_waiters_at_its_variables, NULL), 0);
+}
+
 static void *thread_runs(void *result)
 {
 	*(int *)result = goro_run(returns_its_argument, NULL);
