@@ -166,6 +166,8 @@ struct goro_attr {
 	size_t stack_size;
 	/* As for goro_set_name(), from the start; NULL is no name. Copied. */
 	const char *name;
+	/* Begins as if within goro_nopreempt_begin() and goro_nopreempt_end(). */
+	bool no_preempt;
 };
 
 /*
@@ -206,6 +208,18 @@ GORO_API void goro_exit(void) __attribute__((__noreturn__));
  * Go: the compiler's preemption check in a function's prologue.
  */
 GORO_API void goro_checkpoint(void);
+
+/*
+ * goro_nopreempt_begin, goro_nopreempt_end - in between, the goroutine is not stopped in the middle
+ * of its own code, however long it runs. They nest.
+ *
+ * It still yields in calls of the library, and loses its P when its thread blocks. Do not block. Do
+ * nothing in a plain thread.
+ * Panics: "goro_nopreempt_end without goro_nopreempt_begin".
+ * Go: none in programs.
+ */
+GORO_API void goro_nopreempt_begin(void);
+GORO_API void goro_nopreempt_end(void);
 
 /*
  * goro_id - the number of the calling goroutine: 1 for main, never used twice in a run; 0 in a
@@ -270,6 +284,40 @@ GORO_API void goro_lock_thread(void);
  * Does not block. Does nothing in a plain thread. Go: runtime.UnlockOSThread.
  */
 GORO_API void goro_unlock_thread(void);
+
+/* -------------------------------------------------------------------------------------------------
+ * Blocking calls
+ *
+ * A goroutine may call anything that blocks: a library, a system call, a lock of pthreads. It costs
+ * a thread while it lasts, and within a few milliseconds the other goroutines go on without it.
+ * When it is announced, they go on within microseconds.
+ */
+
+/*
+ * goro_syscall_enter, goro_syscall_exit - around code that may block for longer than a few
+ * microseconds: others get the right to run that this goroutine has, as soon as they want it.
+ *
+ *   goro_syscall_enter();
+ *   n = read(fd, buffer, size);
+ *   saved_errno = errno;
+ *   goro_syscall_exit();
+ *
+ * A few stores when nobody else wants to run. exit blocks until the goroutine has its turn again,
+ * and may return on another thread; it leaves errno as it was. They nest; calls of the library in
+ * between are allowed, and cost a turn each. Do nothing in a plain thread.
+ * Panics: "goro_syscall_exit without goro_syscall_enter".
+ * Go: entersyscall and exitsyscall, which the compiler puts around every system call.
+ */
+GORO_API void goro_syscall_enter(void);
+GORO_API void goro_syscall_exit(void);
+
+/*
+ * goro_blocking - call fn(arg) between goro_syscall_enter() and goro_syscall_exit(). A panic in fn
+ * goes on in the caller; no C++ exception may leave it.
+ *
+ * Panics: "goro_blocking of nil func value".
+ */
+GORO_API void goro_blocking(void (*fn)(void *), void *arg);
 
 /* -------------------------------------------------------------------------------------------------
  * Time

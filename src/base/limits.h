@@ -20,8 +20,10 @@
 #define MAXTHREADS_DEFAULT 10000   /* Ms at most, until goro_maxthreads says otherwise */
 #define SLICE_NS INT64_C(10000000) /* how long a G may run before it is asked to yield */
 #define MUTEX_STARVE_NS INT64_C(1000000) /* after so long a wait a mutex is handed over */
+#define IDLE_M_NS INT64_C(2000000000) /* how long a thread beyond the Ps stays with nothing to do */
+#define MAXSTOPPED_DEFAULT 256     /* goroutines stopped by a signal at a time: GORO_MAXSTOPPED */
 #define SYSMON_MIN_NS INT64_C(1000000)
-#define SYSMON_MAX_NS INT64_C(10000000)
+#define SYSMON_SOON_NS INT64_C(20000)
 #define ARGS_MAX 1024u             /* bytes of arguments that go() copies */
 #define NAME_MAX_BYTES 32u         /* a goroutine's name, with its end */
 

@@ -95,6 +95,8 @@ void lock_note_acquire(struct lock *l)
 
 	if (!mp)
 		return;
+	if (!m_may_lock(mp))
+		fatal("goro: lock of rank %u taken outside of a call", l->rank); /* MI4 */
 	uint32_t *held = m_held_ranks(mp);
 	/* by address; one by one */
 	bool may_repeat = l->rank == LOCK_CHAN || l->rank == LOCK_TIMERS;

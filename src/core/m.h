@@ -6,6 +6,9 @@
  * MI2  An M that runs a G or the scheduler holds a P; one without a P sleeps on its note, waits for
  *      the next timer, or is on its way to either.
  * MI3  locked_g and locked_m point at each other or at nothing.
+ * MI4  `at` says whose code the thread runs. Only AT_RUNTIME touches p, what hangs on it, and locks
+ *      of ours; in the other two the P may be taken away (handoff.c), so that the M runs on without
+ *      one until it comes in again.
  */
 #ifndef CORE_M_H
 #define CORE_M_H
@@ -15,14 +18,26 @@
 #include "core/note.h"
 #include "core/p.h"
 
+/*
+ * RUNTIME  in a call of the library, or on g0
+ * PROGRAM  in the goroutine's own code
+ * SYSCALL  between goro_syscall_enter and goro_syscall_exit
+ */
+enum m_at { AT_RUNTIME, AT_PROGRAM, AT_SYSCALL };
+
 struct m {
 	void *g0_sp;                      /* set once: the thread's way out; g0 works below it */
 	struct g *curg;                   /* this thread */
-	atomic_of(struct p *) p;          /* this thread; reports read it */
+	atomic_of(struct p *) p;          /* this thread, or who takes it: MI4; reports read it */
+	atomic_of(uint32_t) at;           /* this thread, enum m_at; AT-ENTER */
+	atomic_of(uint32_t) is_taken;     /* sched.lock: the P is gone, or being taken; AT-ENTER */
+	struct p *old_p;                  /* sched.lock: the one that was taken */
+	int64_t gave_at;                  /* this thread: HO5, when it gave the P away; or 0 */
 	struct p *next_p;                 /* whoever wakes it, before the wake */
 	struct g *locked_g;               /* goro_lock_thread; this thread */
 	bool is_spinning;                 /* this thread, and whoever starts it */
 	bool starts_spinning;             /* whoever wakes it, before the wake */
+	bool must_look;                   /* sched.lock: woken for some idle P; HO6 */
 	bool armed_timer;                 /* this thread: it has just put a timer into its P */
 	uint8_t park_reason;              /* from park to its commit */
 	bool (*park_commit)(struct g *, void *); /* likewise */
@@ -42,7 +57,8 @@ struct m {
 	size_t stack_size;
 	uint32_t held_ranks;              /* debug: lock ranks held, as bits */
 	bool is_leaving;                  /* its locked G has ended: so does the thread */
-	bool is_odd;                      /* likewise, or it would: what that G did to it is left */
+	atomic_of(uint32_t) stop_asked;   /* others: the signal on its way is ours; STOP-ASK */
+	const void *stop_context;         /* while its G is_stopped: the registers, for reports */
 };
 
 #endif

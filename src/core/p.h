@@ -58,10 +58,18 @@ struct timers {
 
 struct m;
 
+/* What was seen of a P's thread when it was last looked at: handoff.c. */
+struct p_watch {
+	int tid;              /* of its M; 0: nothing was seen */
+	uint32_t tick;        /* sched_calls + syscall_tick */
+	int64_t cpu_ns;       /* its thread's clock */
+	int64_t at_ns;        /* when */
+};
+
 struct p {
 	uint32_t id;                      /* set once */
 	atomic_of(uint32_t) state;        /* enum p_state; sched.lock, or the owner */
-	struct m *m;                      /* its owner while RUNNING */
+	atomic_of(struct m *) m;          /* its owner while RUNNING; P-OWNER */
 	struct p *idle_link;              /* sched.lock */
 	atomic_of(uint32_t) preempt;      /* others ask, the owner answers; PREEMPT-ASK */
 	atomic_of(uint32_t) sched_tick;   /* owner; one more for each slice; sysmon reads it */
@@ -72,8 +80,11 @@ struct p {
 	uint64_t next_id, last_id;        /* owner; a batch of goroutine numbers */
 	uint64_t rand;                    /* owner */
 	atomic_of(uint64_t) n_spawned, n_ended; /* owner; anybody reads */
+	atomic_of(uint32_t) syscall_tick; /* owner; one more for each goro_syscall_enter */
+	uint32_t syscall_heat;            /* owner; HO5: so many more calls are taken for long ones */
 	uint32_t seen_tick;               /* sysmon */
 	int64_t seen_since;               /* sysmon; when it first saw seen_tick */
+	struct p_watch watch;             /* sysmon, or who stops the world: sched.lock */
 	struct gfree gfree;               /* owner */
 	struct stack_cache stacks;        /* owner */
 	struct timers timers;             /* its lock */

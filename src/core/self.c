@@ -36,6 +36,11 @@ uint32_t *m_held_ranks(struct m *mp)
 	return &mp->held_ranks;
 }
 
+bool m_may_lock(struct m *mp)
+{
+	return load_rlx(&mp->at) == AT_RUNTIME; /* relaxed: our own */
+}
+
 __attribute__((noinline)) int self_errno(void)
 {
 	int value = errno;

@@ -8,6 +8,7 @@
 #ifndef CORE_SELF_H
 #define CORE_SELF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,8 @@ void m_self_set(struct m *mp);
 
 /* Debug builds: the lock ranks that this thread holds, as bits. In the M. */
 uint32_t *m_held_ranks(struct m *mp);
+/* Debug builds: this thread is inside the runtime, m.h MI4. */
+bool m_may_lock(struct m *mp);
 
 /* errno of the thread that runs this, read and written where no switch can come between. */
 int self_errno(void);

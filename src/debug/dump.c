@@ -84,7 +84,7 @@ SANITIZE_NOTHING static const struct g *dump_curg(const struct m *mp)
 
 SANITIZE_NOTHING static bool dump_is_locked(const struct g *gp)
 {
-	return *(struct m *const volatile *)&gp->locked_m != NULL;
+	return *(const volatile uint32_t *)&gp->lock_depth != 0;
 }
 
 static void *capture_unwind(void *gp)
@@ -93,12 +93,10 @@ static void *capture_unwind(void *gp)
 	return capture.handler_sp;
 }
 
-static void on_capture(int signo, siginfo_t *info, void *context)
+static void on_capture(const void *context)
 {
 	struct m *mp = m_self();
 
-	(void)signo;
-	(void)info;
 	if (xchg_acq(&capture.is_taken, 1)) /* DUMP-STACK */
 		return;
 	struct g *wanted = load_acq(&capture.wanted); /* DUMP-STACK */
@@ -150,7 +148,6 @@ static int thread_of(const struct g *gp)
 
 static bool capture_stack(struct g *gp)
 {
-	struct sigaction old;
 	bool is_done = false;
 	int tid = thread_of(gp);
 
@@ -158,8 +155,7 @@ static bool capture_stack(struct g *gp)
 		return false;
 	store_rlx(&capture.done, NULL); /* relaxed: a late one is not of this goroutine */
 	store_rel(&capture.wanted, gp); /* DUMP-STACK */
-	os_signal_install(SIGURG, on_capture, &old);
-	os_thread_signal(tid, SIGURG);
+	preempt_capture(tid);
 	int64_t start = os_now();
 	int64_t most = capture.left_ns > CAPTURE_LEAST_NS ? capture.left_ns : CAPTURE_LEAST_NS;
 	while (!is_done && os_now() - start < most) {
@@ -168,7 +164,6 @@ static bool capture_stack(struct g *gp)
 	}
 	capture.left_ns -= os_now() - start;
 	store_rel(&capture.wanted, NULL); /* DUMP-STACK */
-	os_signal_restore(SIGURG, &old);
 	return is_done;
 }
 
@@ -264,6 +259,10 @@ static void print_stack(struct dump *d, struct g *gp, enum g_state state)
 			symbol_print_calls(d->fd, &capture.trace);
 		else
 			print_to(d->fd, "\trunning on another thread; its stack cannot be read\n");
+	} else if (gp->is_stopped) {
+		unwind_regs_from_signal(&regs, gp->locked_m->stop_context);
+		unwind_trace(&dump_trace, &regs, bounds_of(gp));
+		symbol_print_calls(d->fd, &dump_trace);
 	} else if (!gp->sp) {
 		print_not_started(d, gp);
 	} else {
@@ -321,6 +320,7 @@ static void dump(int fd)
 void goro_dump(int fd)
 {
 	preempt_check(); /* also how the caller leaves when the run ends */
+	CALL_SCOPE;
 	bool is_plain = !m_self();
 	if (is_plain && !outside_enter())
 		return;
@@ -396,5 +396,6 @@ __attribute__((constructor)) static void dump_install(void)
 	(void)valgrind_stack_add((uintptr_t)capture.stack,
 				 (uintptr_t)capture.stack + sizeof(capture.stack));
 	fatal_set_report(report);
+	preempt_capture_hook = on_capture;
 	sysmon_dump_hook = dump_and_exit;
 }

@@ -71,6 +71,10 @@ int os_thread_id(void);
 int64_t os_thread_precise_waits(void);
 void os_thread_usual_waits(int64_t slack_ns);
 void os_thread_signal(int tid, int signo);
+/* How long this thread of ours has been on a CPU. It does not move while the thread sleeps. */
+int64_t os_thread_cpu_ns(int tid);
+/* Does it wait in the kernel? One that only waits for a CPU does not. */
+bool os_thread_is_asleep(int tid);
 void os_thread_stack(const void **lo, size_t *size); /* of the calling thread */
 
 /* ---- os_tasks.c ---- */
@@ -152,6 +156,13 @@ void os_signal_restore_if(int signo, void (*handler)(int, siginfo_t *, void *),
 void os_signal_restore(int signo, const struct sigaction *old);
 /* What a handler does with a signal that is not ours: what would have happened without us. */
 void os_signal_forward(int signo, siginfo_t *info, void *context, const struct sigaction *old);
+/* The handler for signo, whatever the program has put there meanwhile, which goes into *old. */
+void os_signal_insist(int signo, void (*handler)(int, siginfo_t *, void *), struct sigaction *old);
+/*
+ * In a handler: a system call was ended by this signal, and the kernel does not repeat such a one
+ * (EINTR in spite of SA_RESTART). Let it be repeated, where it can be told which one it was.
+ */
+void os_context_repeat_call(void *context);
 uintptr_t os_context_sp(const void *context);
 uintptr_t os_context_pc(const void *context);
 
@@ -177,7 +188,8 @@ long os_procs_asked(const char **name);
 #define OS_DEBUG_OPTIONS(X)                                                      \
 	X(SCHEDTRACE, "schedtrace", 0, 1000000000, "a number of milliseconds")   \
 	X(SCHEDDETAIL, "scheddetail", 0, 1, "0 or 1")                            \
-	X(MEMBARRIER, "membarrier", 1, 1, "0 or 1")
+	X(MEMBARRIER, "membarrier", 1, 1, "0 or 1")                              \
+	X(PREEMPT, "preempt", 2, 1, "0 or 1")
 enum os_debug {
 #define OS_DEBUG_ENUM(id, name, value, most, wanted) OS_DEBUG_##id,
 	OS_DEBUG_OPTIONS(OS_DEBUG_ENUM)

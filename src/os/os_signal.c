@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 
 #include "os/os.h"
@@ -96,6 +97,8 @@ void os_signal_forward(int signo, siginfo_t *info, void *context, const struct s
 {
 	if (old->sa_flags & SA_SIGINFO) {
 		old->sa_sigaction(signo, info, context);
+	} else if (old->sa_handler == SIG_DFL && signo == SIGURG) {
+		return; /* the default is to ignore it */
 	} else if (old->sa_handler == SIG_DFL ||
 		   (old->sa_handler == SIG_IGN && info->si_code > 0)) {
 		/* Returning runs the faulting instruction again, now with the default action. */
@@ -109,6 +112,54 @@ void os_signal_forward(int signo, siginfo_t *info, void *context, const struct s
 		old->sa_handler(signo);
 	}
 }
+
+void os_signal_insist(int signo, void (*handler)(int, siginfo_t *, void *), struct sigaction *old)
+{
+	struct sigaction now;
+
+	if (sigaction(signo, NULL, &now) == 0 &&
+	    (!(now.sa_flags & SA_SIGINFO) || now.sa_sigaction != handler)) {
+		*old = now;
+		os_signal_install(signo, handler, NULL);
+	}
+}
+
+#if defined(__x86_64__)
+/* Those that signal(7) lists as never restarted, and that a goroutine may well be in. */
+static bool is_never_restarted(long nr)
+{
+	return nr == SYS_nanosleep || nr == SYS_clock_nanosleep || nr == SYS_poll ||
+	       nr == SYS_ppoll || nr == SYS_select || nr == SYS_pselect6 || nr == SYS_epoll_wait ||
+	       nr == SYS_epoll_pwait || nr == SYS_semop || nr == SYS_semtimedop ||
+	       nr == SYS_msgrcv || nr == SYS_msgsnd || nr == SYS_io_getevents;
+}
+
+/*
+ * The instruction before is "syscall", and the one before that loads its number, which is how libc
+ * does it; all registers of the call are as they were.
+ */
+void os_context_repeat_call(void *context)
+{
+	ucontext_t *uc = context;
+	greg_t *reg = uc->uc_mcontext.gregs;
+	const unsigned char *pc = (const unsigned char *)(uintptr_t)reg[REG_RIP];
+	int32_t nr;
+
+	if (reg[REG_RAX] != -EINTR || pc[-2] != 0x0f || pc[-1] != 0x05 || pc[-7] != 0xb8)
+		return;
+	memcpy(&nr, pc - 6, sizeof(nr));
+	if (!is_never_restarted(nr))
+		return;
+	reg[REG_RAX] = nr;
+	reg[REG_RIP] -= 2;
+}
+#else
+/* The first argument is lost: it was where the result is. */
+void os_context_repeat_call(void *context)
+{
+	(void)context;
+}
+#endif
 
 uintptr_t os_context_sp(const void *context)
 {

@@ -5,6 +5,8 @@
  *
  * TH1  A thread that we start is detached, has a small stack (goroutines bring their own) and
  *      inherits the signal mask of its creator.
+ * TH2  The thread-locals are counted once, at the first thread: later a goroutine may have been
+ *      stopped with the lock that this takes. A library that is loaded later has its own from malloc.
  *
  * Locking: none. Go: newosproc in runtime/os_linux.go.
  */
@@ -13,10 +15,13 @@
 #include <link.h>
 #include <pthread.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/fatal.h"
 #include "os/os.h"
 
 #define THREAD_STACK_SIZE ((size_t)256 << 10)
@@ -37,9 +42,10 @@ static int add_thread_locals(struct dl_phdr_info *module, size_t size, void *sum
 
 static size_t thread_stack_size(void)
 {
-	size_t thread_locals = 0;
+	static size_t thread_locals; /* of the starter's run: TH2 */
 
-	(void)dl_iterate_phdr(add_thread_locals, &thread_locals);
+	if (!thread_locals)
+		(void)dl_iterate_phdr(add_thread_locals, &thread_locals);
 	return THREAD_STACK_SIZE + ((thread_locals + 4095) & ~(size_t)4095);
 }
 
@@ -100,4 +106,27 @@ void os_thread_stack(const void **lo, size_t *size)
 		pthread_attr_destroy(&attr);
 	}
 	*lo = at;
+}
+
+int64_t os_thread_cpu_ns(int tid)
+{
+	/* What pthread_getcpuclockid() makes of it: the scheduler's clock of one thread. */
+	clockid_t clock = (clockid_t)(~(unsigned)tid << 3 | 6);
+	struct timespec at;
+
+	if (clock_gettime(clock, &at) != 0)
+		return -1;
+	return (int64_t)at.tv_sec * 1000000000 + at.tv_nsec;
+}
+
+bool os_thread_is_asleep(int tid)
+{
+	char path[64], text[256];
+
+	format_to(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	if (os_read_file(path, text, sizeof(text)) <= 0)
+		return true; /* no /proc: the clock alone must do */
+	/* "12 (name) S ...": the name may have any characters. */
+	const char *end = strrchr(text, ')');
+	return end && end[1] == ' ' && end[2] != 'R';
 }

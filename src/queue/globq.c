@@ -81,6 +81,24 @@ struct g *globq_rotate(struct g *gp, struct runq *ring, uint32_t share)
 	return next;
 }
 
+struct g *globq_take_stopped(void)
+{
+	struct glist all = {0};
+	struct g *found = NULL, *gp;
+
+	lock_acquire(&globq.lock);
+	while ((gp = glist_pop(&globq.list))) {
+		if (gp->is_stopped && !found)
+			found = gp;
+		else
+			glist_push(&all, gp);
+	}
+	globq.list = all;
+	size_publish();
+	lock_release(&globq.lock);
+	return found;
+}
+
 uint32_t globq_size(void)
 {
 	return load_rlx(&globq.size); /* relaxed: a hint, GQ1 */

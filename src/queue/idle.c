@@ -32,7 +32,7 @@ struct m *idle_get_m(void)
 void idle_put_p(struct p *pp)
 {
 	store_rlx(&pp->state, P_IDLE); /* relaxed: under the lock */
-	pp->m = NULL;
+	store_rlx(&pp->m, NULL); /* relaxed: under the lock */
 	pp->idle_link = idle.ps;
 	idle.ps = pp;
 	store_rlx(&idle.n_p, load_rlx(&idle.n_p) + 1); /* relaxed: under the lock; wake.c fences */
@@ -52,4 +52,31 @@ struct p *idle_get_p(void)
 		store_rlx(&idle.n_p, load_rlx(&idle.n_p) - 1); /* relaxed: as above */
 	}
 	return pp;
+}
+
+struct p *idle_get_this_p(struct p *wanted)
+{
+	struct p **at = &idle.ps;
+
+	while (*at && *at != wanted)
+		at = &(*at)->idle_link;
+	if (!*at)
+		return NULL;
+	*at = wanted->idle_link;
+	store_rlx(&wanted->state, P_RUNNING); /* relaxed: under the lock */
+	store_rlx(&idle.n_p, load_rlx(&idle.n_p) - 1); /* relaxed: as above */
+	return wanted;
+}
+
+bool idle_remove_m(struct m *mp)
+{
+	struct m **at = &idle.ms;
+
+	while (*at && *at != mp)
+		at = &(*at)->idle_link;
+	if (!*at)
+		return false;
+	*at = mp->idle_link;
+	idle.n_m--;
+	return true;
 }

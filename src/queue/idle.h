@@ -25,5 +25,9 @@ void idle_put_m(struct m *mp);
 struct m *idle_get_m(void);
 void idle_put_p(struct p *pp);
 struct p *idle_get_p(void);
+/* This one, if it is idle; else NULL. */
+struct p *idle_get_this_p(struct p *wanted);
+/* False: it is not idle any more. */
+bool idle_remove_m(struct m *mp);
 
 #endif

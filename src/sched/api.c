@@ -56,6 +56,7 @@ __attribute__((noinline)) int goro_spawn_attr(const struct goro_attr *attr, void
 	if (attr) {
 		request.name = attr->name;
 		request.stack_size = attr->stack_size;
+		request.no_preempt = attr->no_preempt;
 		if (request.stack_size && request.stack_size < STACK_SIZE_LEAST)
 			request.stack_size = STACK_SIZE_LEAST;
 	}

@@ -55,8 +55,10 @@ static void main_entry(void *arg)
 	run_deferred(m_self()->curg);
 	panic_wait(); /* no leaving while a report is being printed */
 	/* Only now: what was deferred may have panicked or called goro_exit. */
-	if (call->does_exit)
+	if (call->does_exit) {
+		goro_nopreempt_begin(); /* exit() takes no turns with loops */
 		exit(sched.main_result);
+	}
 	sanitize_release(&main_call);
 }
 
@@ -213,6 +215,7 @@ static int boot(struct m **m0)
 	struct m *mp = m_new();
 	if (!mp)
 		return -ENOMEM;
+	m_enlist(mp);
 	m_self_set(mp);
 	acquire_p(mp, sched.p[0]);
 	int error = spawn(&request);
@@ -222,6 +225,8 @@ static int boot(struct m **m0)
 		for (uint32_t i = load_rlx(&sched.n_procs); i-- > 1;) /* relaxed: likewise */
 			idle_put_p(sched.p[i]);
 		error = sysmon_start();
+		if (error == 0 && (error = starter_start()))
+			sysmon_stop();
 	}
 	m_self_set(NULL);
 	if (error) {
@@ -248,9 +253,12 @@ static int run(struct main_call call)
 	if (error)
 		return fail(-ENOMEM); /* of memory, or of threads (-EAGAIN) */
 	faults_install();
+	preempt_install();
 	store_rel(&sched.run_state, RUN_ON); /* RUN-STATE */
 	m_run(m0); /* not all_m: a plain thread may have started an M already */
 	sysmon_stop();
+	starter_stop();
+	preempt_remove();
 	faults_remove();
 	outside_end();
 	int result = sched.main_result;
@@ -295,6 +303,7 @@ void run_end(void)
 
 int goro_maxthreads(int n)
 {
+	CALL_SCOPE;
 	lock_acquire(&sched.lock);
 	int old = (int)sched.max_m;
 	bool is_exceeded = n >= 1 && sched.n_m > (uint32_t)n;
@@ -332,7 +341,7 @@ void goro_set_name(const char *name)
 
 	if (!gp)
 		return;
-	if (!gp->name && !(gp->name = os_alloc(NAME_MAX_BYTES)))
+	if (!gp->name && !(gp->name = call_alloc(NAME_MAX_BYTES)))
 		return; /* out of memory: a name is not worth a failure */
 	format_to(gp->name, NAME_MAX_BYTES, "%s", name ? name : "");
 }

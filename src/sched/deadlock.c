@@ -48,7 +48,7 @@ static bool something_can_happen(void)
 	if (n_working == 1 && load_rlx(&sched.keeper_taken) && /* relaxed: a break too many is */
 	    !has_timers())                                      /* harmless */
 		keeper_break(); /* DL3 */
-	if (n_working > 0)
+	if (n_working > 0 || sched.n_to_start)
 		return true; /* an M works, waits for a timer, or starts */
 	if (load_rlx(&sched.stop_wanted) || globq_size()) /* relaxed: under the lock; nobody runs */
 		return true;
@@ -62,7 +62,7 @@ void deadlock_check(void)
 {
 	if (something_can_happen())
 		return;
-	int known = (int)sched.n_m + 1 + sanitize_threads() +
+	int known = (int)sched.n_m + 2 + sanitize_threads() + /* sysmon and the starter */
 		    (int)load_rlx(&sched.n_foreign_blocked); /* relaxed: see DL2 */
 	if (os_threads_exceed(known)) {
 		if (xchg_rlx(&is_suspected, 1) == 0) /* relaxed: sysmon looks in its own time */

@@ -18,6 +18,8 @@
  *      goes behind it.
  * FN6  The next slot does not shut out the ring: after GLOBQ_TICK slices it goes behind. Sysmon
  *      sees to that for a pair that shares one slice, but a locked G has slices of its own.
+ * FN7  Gs that were stopped because they run long come from the global queue one by one, so that what
+ *      becomes ready meanwhile, and goes into the ring, waits for one of them and not for all.
  *
  * Locking: sched.lock to release and acquire Ps. Go: findRunnable, stealWork, pollWork in
  * runtime/proc.go.
@@ -157,7 +159,7 @@ static bool release_p_to_idle(struct m *mp)
 	return true;
 }
 
-static bool work_is_visible(int64_t *first_timer)
+bool work_is_visible(int64_t *first_timer)
 {
 	uint32_t n = load_acq(&sched.n_procs); /* PROCS-SET */
 	bool is_visible = globq_size() != 0;
@@ -172,11 +174,12 @@ static bool work_is_visible(int64_t *first_timer)
 	return is_visible;
 }
 
-/* Take an idle P back as a spinning M. False: none is idle. */
-static bool reacquire_p(struct m *mp)
+bool reacquire_p(struct m *mp)
 {
 	lock_acquire(&sched.lock);
 	struct p *pp = idle_get_p();
+	if (pp)
+		store_rlx(&sched.is_start_wanted, 0); /* relaxed: under the lock; ST1 */
 	lock_release(&sched.lock);
 	if (!pp)
 		return false;
@@ -276,7 +279,8 @@ struct g *find_runnable(struct m *mp, bool *inherits_slice)
 		if ((gp = find_local(pp, inherits_slice)))
 			return gp;
 		pp->ticks_without_globq = 0;
-		if ((gp = globq_get(&pp->runq, share, RUNQ_CAP)))
+		/* Not a ring full of long runners: FN7; relaxed: a hint */
+		if ((gp = globq_get(&pp->runq, share, load_rlx(&sched.n_stopped) ? 1 : RUNQ_CAP)))
 			return gp;
 		if (may_spin(mp)) {
 			if (!mp->is_spinning)

@@ -79,7 +79,6 @@ bool locked_g_hand_over(struct m *mp, struct g *gp)
 void *locked_m_end(struct m *mp)
 {
 	mp->locked_g = NULL;
-	mp->is_odd = true;
 	count_waiting(1); /* as in locked_m_wait(): it runs nothing any more */
 	if (mp->id != 0) {
 		mp->is_leaving = true;

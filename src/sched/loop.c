@@ -97,9 +97,14 @@ SANITIZE_NOTHING noreturn void leave_for_g0(struct m *mp, struct g *gp, void *(*
 	ctx_leave(mp->g0_sp, sanitize_on_g0, gp);
 }
 
+/* A new M has no P yet, but for the initial one: WK3. */
 static void *first_schedule(void *arg)
 {
-	return schedule(arg);
+	struct m *mp = arg;
+
+	if (!load_rlx(&mp->p) && !reacquire_p(mp) && !stop_m(mp)) /* relaxed: our own */
+		return mp->g0_sp;
+	return schedule(mp);
 }
 
 SANITIZE_NOTHING void schedule_until_end(struct m *mp)
@@ -112,7 +117,7 @@ void *execute(struct m *mp, struct g *gp)
 {
 	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
 
-	GORO_ASSERT(!mp->curg && pp->m == mp);
+	GORO_ASSERT(!mp->curg && load_rlx(&pp->m) == mp); /* relaxed: our own */
 	g_transition(gp, G_RUNNABLE, G_RUNNING);
 	gp->m = mp;
 	mp->curg = gp;
@@ -122,7 +127,7 @@ void *execute(struct m *mp, struct g *gp)
 	return gp->sp;
 }
 
-static void slice_begin(struct p *pp)
+void slice_begin(struct p *pp)
 {
 	store_rlx(&pp->sched_tick, load_rlx(&pp->sched_tick) + 1); /* relaxed: only we write */
 	pp->ticks_without_globq++;

@@ -6,13 +6,10 @@
  *
  * MS1  An M is in all_m and counted in n_m from m_new() until its thread has left the
  *      loop for good.
- * MS2  The M's memory is freed by its own thread, last, under sched.lock.
- * MS3  A new thread is a copy of the one that starts it: signal mask, affinity, priority,
- *      namespaces. A thread to which a goroutine is locked, or was until it ended, and one that the
- *      program made start none: sysmon does it, which no code of the program runs on (wake.c).
- *
- * We have no template thread as Go does, because sysmon is one: it is there from the start, never
- * blocks for long, and its note is where the request waits.
+ * MS2  The M's memory is freed by its own thread, last, when it is in no list any more. Who looks at
+ *      the M of a P does so under sched.lock, and the M has released its P before it leaves.
+ * MS3  All threads are started by the starter (starter.c, ST3), but for the initial one.
+ * MS4  An M that has been idle for IDLE_M_NS ends, unless it is the initial one.
  *
  * Locking: sched.lock. Go: allocm, newm, startTemplateThread, mstart, mexit in runtime/proc.go.
  */
@@ -28,16 +25,20 @@ struct m *m_new(void)
 
 	if (!mp)
 		return NULL;
-	mp->id = sched.next_m_id++;
-	mp->rand = rand_seed(mp->id + (uint64_t)os_now());
-	mp->all_link = sched.all_m;
-	sched.all_m = mp;
-	sched.n_m++;
+	mp->rand = rand_seed((uint64_t)(uintptr_t)mp + (uint64_t)os_now());
 	return mp;
 }
 
-/* Under sched.lock: MS2. */
-static void m_forget(struct m *mp)
+void m_enlist(struct m *mp)
+{
+	mp->id = sched.next_m_id++;
+	mp->all_link = sched.all_m;
+	sched.all_m = mp;
+	sched.n_m++;
+}
+
+/* Under sched.lock. */
+static void m_unlist(struct m *mp)
 {
 	struct m **at = &sched.all_m;
 
@@ -45,16 +46,12 @@ static void m_forget(struct m *mp)
 		at = &(*at)->all_link;
 	*at = mp->all_link;
 	sched.n_m--;
-	os_free(mp);
 }
 
 static void *m_thread(void *arg)
 {
 	struct m *mp = arg;
 
-	acquire_p(mp, mp->next_p);
-	mp->next_p = NULL;
-	mp->is_spinning = mp->starts_spinning;
 	m_run(mp);
 	return NULL;
 }
@@ -65,9 +62,10 @@ int m_start_thread(struct m *mp)
 
 	if (error < 0) {
 		lock_acquire(&sched.lock);
-		m_forget(mp);
-		bool is_last = sched.n_m == 0; /* a plain thread is the starter, and the run ends */
+		m_unlist(mp);
+		bool is_last = sched.n_m == 0; /* the run ends */
 		lock_release(&sched.lock);
+		os_free(mp);
 		if (is_last)
 			note_wake(&sched.end_note);
 	}
@@ -93,12 +91,13 @@ void m_run(struct m *mp)
 	lock_acquire(&sched.lock);
 	if (mp->is_leaving)
 		sched.n_m_waiting_locked--; /* locked_m_end() counted it */
-	m_forget(mp);
+	m_unlist(mp);
 	bool is_ending = load_rlx(&sched.run_state) == RUN_ENDING; /* relaxed: under the lock */
 	bool is_last = sched.n_m == 0;
 	if (!is_ending)
 		deadlock_check();
 	lock_release(&sched.lock);
+	os_free(mp);
 	if (is_last)
 		note_wake(&sched.end_note);
 	if (is_initial)

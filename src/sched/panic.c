@@ -70,13 +70,6 @@ struct panic_frame {
 static pthread_key_t foreign_key;
 static bool has_foreign_key; /* set once, before main() */
 
-static struct g *current(void)
-{
-	struct m *mp = m_self();
-
-	return mp ? mp->curg : NULL;
-}
-
 /* *until is read anew each time: what is called may take that record off. */
 static void run_deferred_until(struct g *gp, struct deferred *const *until)
 {
@@ -86,7 +79,7 @@ static void run_deferred_until(struct g *gp, struct deferred *const *until)
 		void *arg = d->arg;
 		gp->u.run.deferred = d->next; /* PN1 */
 		if (!d->is_lent)
-			os_free(d);
+			call_free(d);
 		ctx_call(fn, arg); /* PN6 */
 	}
 }
@@ -100,7 +93,7 @@ void run_deferred(struct g *gp)
 static void panics_drop(struct g *gp, struct panic_frame *until)
 {
 	for (; gp->u.run.panics != until; gp->u.run.panics = gp->u.run.panics->earlier) {
-		os_free(gp->u.run.panics->heap);
+		call_free(gp->u.run.panics->heap);
 		gp->u.run.panics->heap = NULL;
 	}
 }
@@ -112,7 +105,7 @@ void deferred_drop_all(struct g *gp)
 		if (d->drop)
 			d->drop(d);
 		if (!d->is_lent)
-			os_free(d);
+			call_free(d);
 	}
 	panics_drop(gp, NULL);
 }
@@ -136,13 +129,13 @@ static void deferred_take_back(struct g *gp, struct deferred *d)
 
 void goro_defer(void (*fn)(void *), void *arg)
 {
-	struct g *gp = current();
+	struct g *gp = g_self();
 
 	if (!gp)
 		panic_at("goro_defer outside a goroutine");
 	if (!fn)
 		panic_at("goro_defer of nil func value");
-	struct deferred *d = os_alloc(sizeof(*d));
+	struct deferred *d = call_alloc(sizeof(*d));
 	if (!d)
 		panic_at("goro_defer: out of memory");
 	*d = (struct deferred){.next = gp->u.run.deferred, .fn = fn, .arg = arg};
@@ -161,7 +154,7 @@ static void panics_end(struct panic_frame *frame)
 
 void goro_exit(void)
 {
-	struct g *gp = current();
+	struct g *gp = g_self();
 
 	if (!gp)
 		panic_at("goro_exit outside a goroutine");
@@ -204,7 +197,7 @@ static struct try_frame *foreign_try(void)
 
 void deferred_push(struct deferred *d)
 {
-	struct g *gp = current();
+	struct g *gp = g_self();
 	struct try_frame *try = gp ? NULL : foreign_try();
 	struct deferred **list = gp ? &gp->u.run.deferred : try ? &try->deferred : NULL;
 
@@ -217,7 +210,7 @@ void deferred_push(struct deferred *d)
 
 bool deferred_is_own(const struct deferred *d)
 {
-	struct g *gp = current();
+	struct g *gp = g_self();
 	const struct deferred *at = gp ? gp->u.run.deferred : NULL;
 
 	while (at && at != d)
@@ -227,7 +220,7 @@ bool deferred_is_own(const struct deferred *d)
 
 void deferred_remove(struct deferred *d)
 {
-	struct g *gp = current();
+	struct g *gp = g_self();
 	struct try_frame *try = gp ? NULL : foreign_try();
 
 	if (gp)
@@ -264,6 +257,7 @@ static void panic_print(const struct panic_frame *frame)
 /* Nobody catches it. */
 noreturn static void panic_end(const struct panic_frame *frame)
 {
+	(void)call_enter(); /* nobody takes its P, or stops it, any more */
 	fatal_begin();
 	panic_print(frame);
 	print_to(2, "\n");
@@ -282,7 +276,7 @@ noreturn static void foreign_panic(struct panic_frame *frame)
 	}
 	(void)foreign_try_set(try->outer); /* the slot is there already */
 	message_store(try, frame->message);
-	os_free(frame->heap);
+	call_free(frame->heap);
 	longjmp(try->back, 1);
 }
 
@@ -308,7 +302,8 @@ noreturn static void panic_quiet(struct g *gp)
 /* heap: the message again, when it is ours to free. */
 noreturn static void panic_with(const char *message, char *heap, bool is_canceled)
 {
-	struct g *gp = current();
+	call_abandon();
+	struct g *gp = g_self();
 	struct panic_frame frame = {.earlier = gp ? gp->u.run.panics : NULL, .message = message,
 				    .heap = heap, .is_canceled = is_canceled};
 
@@ -344,6 +339,7 @@ void panic_wait(void)
 			break;
 		goro_yield();
 	}
+	CALL_SCOPE;
 	if (fatal_has_begun())
 		park(NULL, NULL, WAIT_PANIC); /* FA3 */
 }
@@ -363,10 +359,11 @@ void goro_panic(const char *fmt, ...)
 	char message[MESSAGE_BYTES], *heap = NULL;
 	va_list args, again;
 
+	call_abandon();
 	va_start(args, fmt);
 	va_copy(again, args);
 	int n = vsnprintf(message, sizeof(message), fmt, args);
-	if (n >= MESSAGE_BYTES && (heap = os_alloc((size_t)n + 1))) /* else it is cut */
+	if (n >= MESSAGE_BYTES && (heap = call_alloc((size_t)n + 1))) /* else it is cut */
 		vsnprintf(heap, (size_t)n + 1, fmt, again);
 	va_end(again);
 	va_end(args);
@@ -397,12 +394,12 @@ static void run_deferred_of_try(void *arg)
 {
 	struct try_frame *try = arg;
 
-	run_deferred_until(current(), &try->mark);
+	run_deferred_until(g_self(), &try->mark);
 }
 
 bool goro_try(void (*fn)(void *), void *arg, char *msg, size_t msg_size)
 {
-	struct g *gp = current();
+	struct g *gp = g_self();
 	struct try_frame try = {.msg = msg, .msg_size = msg_size};
 
 	if (!fn)

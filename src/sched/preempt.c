@@ -1,25 +1,68 @@
 /*
- * preempt.c - asking a G that has run long enough to yield at its next call of the library.
+ * preempt.c - a G that has run long enough yields at its next call of the library, or is stopped
+ * where it is.
  *
  *   sysmon (10 ms), world_stop -> [preempt_ask] -> P's request word
  *                              -> [preempt_check] in every call -> yield
+ *   sysmon (a round later)     -> SIGURG -> [on_signal] -> [stop_here]: the P goes to another M, the
+ *                                 thread waits in the handler for its turn
  *
  * PR1  The low half of attention is the number of Ps with preempt != 0; each change of one goes
  *      with a change of the other, so that the fast paths read one word that is nearly always 0.
  * PR2  The high half counts the cancelled contexts that still exist: while there are any, every
  *      call that may wait looks whether its goroutine uses one of them.
+ * PR3  A thread is stopped only while it is AT_PROGRAM: it holds no lock of ours, and whatever else
+ *      it holds keeps its owner, since the goroutine goes on on the same thread.
+ * PR4  A stopped G is RUNNABLE and is_stopped, lies in a run queue like any other, and is bound to
+ *      its M as one that is locked: who picks it hands its own P over (locked.c).
+ * PR5  Somebody else must be there for the P: an idle M, or the thread of another stopped G. Else the
+ *      starter is asked for one first, and the G runs on until then.
  *
- * Locking: none. Order: PREEMPT-ASK. Go: preemptone, checked in every function prologue; ours
- * in every call of the library and in goro_checkpoint(). A loop that makes no call is not
- * stopped by this file.
+ * We do not move the goroutine to another thread, nor change its registers: it may be inside
+ * malloc, hold a pthread mutex, or have the address of a thread-local in a register.
+ *
+ * Locking: sched.lock. Order: PREEMPT-ASK, STOP-ASK, AT-ENTER. Go: preemptone, which is checked in
+ * every function prologue, and preemptM, asyncPreempt, which change the registers.
  */
+#include <string.h>
+
+#include "base/fatal.h"
 #include "event/timer.h"
 #include "goro.h"
+#include "os/os.h"
 #include "queue/globq.h"
 #include "queue/runq.h"
 #include "sched/sched.h"
 
 atomic_of(uint64_t) attention;
+void (*preempt_capture_hook)(const void *context);
+
+/* Why a signal stopped nobody: GORODEBUG=preempt=1 prints them. */
+#define STOP_OUTCOMES(X)                                    \
+	X(DONE, "stopped")                                  \
+	X(INSIDE, "was in a call of the library")           \
+	X(FORBIDDEN, "goro_nopreempt_begin")                \
+	X(LOST, "had lost its P")                           \
+	X(NO_THREAD, "no thread for the others")            \
+	X(TOO_MANY, "GORO_MAXSTOPPED")
+
+enum stop_outcome {
+#define STOP_OUTCOME_ENUM(name, text) STOP_##name,
+	STOP_OUTCOMES(STOP_OUTCOME_ENUM)
+#undef STOP_OUTCOME_ENUM
+	STOP_OUTCOME_COUNT
+};
+
+static struct {
+	struct sigaction old;   /* the program's handler of SIGURG */
+	uint32_t max_stopped;
+	bool is_on;
+	bool is_traced;
+	atomic_of(uint64_t) n_sent;
+	atomic_of(uint64_t) n[STOP_OUTCOME_COUNT];
+} preempt;
+
+/* ---- asking ---- */
 
 void preempt_ask(struct p *pp)
 {
@@ -44,6 +87,7 @@ void preempt_ask_all(void)
 
 __attribute__((noinline)) bool attention_slow(void)
 {
+	CALL_SCOPE;
 	struct m *mp = m_self();
 	struct g *gp = mp ? mp->curg : NULL;
 
@@ -64,6 +108,7 @@ void goro_checkpoint(void)
 
 void goro_yield(void)
 {
+	CALL_SCOPE;
 	struct m *mp = m_self();
 
 	if (unlikely(!mp || !mp->curg))
@@ -81,4 +126,213 @@ void goro_yield(void)
 	    !load_rlx(&sched.stop_wanted)) /* relaxed: seen next time */
 		return;
 	yield_global(mp);
+}
+
+/* ---- stopping: the thread that is stopped ---- */
+
+static void count(enum stop_outcome outcome)
+{
+	add_rlx(&preempt.n[outcome], 1); /* relaxed: a statistic */
+}
+
+/* Under sched.lock: PR5. */
+static bool somebody_can_take_over(void)
+{
+	return idle.n_m || load_rlx(&sched.n_stopped) || /* relaxed: under the lock */
+	       load_rlx(&sched.stop_wanted);             /* relaxed: likewise */
+}
+
+/* Counted as waiting, or why not. */
+static enum stop_outcome stop_begin(const struct m *mp, const struct g *gp)
+{
+	enum stop_outcome outcome = STOP_DONE;
+
+	if (load_rlx(&mp->is_taken)) /* relaxed: ordered by AT-ENTER */
+		return STOP_LOST;
+	if (gp->nopreempt_depth)
+		return STOP_FORBIDDEN;
+	lock_acquire(&sched.lock);
+	if (load_rlx(&sched.run_state) != RUN_ON || /* relaxed: under the lock, like the next */
+	    load_rlx(&sched.n_stopped) >= preempt.max_stopped)
+		outcome = STOP_TOO_MANY;
+	else if (!somebody_can_take_over())
+		outcome = STOP_NO_THREAD;
+	if (outcome == STOP_DONE) {
+		store_rlx(&sched.n_stopped, load_rlx(&sched.n_stopped) + 1); /* relaxed: as above */
+		sched.n_m_waiting_locked++; /* who picks the G takes it off */
+	}
+	lock_release(&sched.lock);
+	return outcome;
+}
+
+static void stop_end(struct m *mp, struct g *gp)
+{
+	lock_acquire(&sched.lock);
+	store_rlx(&sched.n_stopped, load_rlx(&sched.n_stopped) - 1); /* relaxed: under the lock */
+	lock_release(&sched.lock);
+	gp->is_stopped = false;
+	mp->stop_context = NULL;
+	if (gp->lock_depth == 0) {
+		gp->locked_m = NULL;
+		mp->locked_g = NULL;
+	}
+	g_transition(gp, G_RUNNABLE, G_RUNNING);
+}
+
+/* PR4. On the alternate stack, in the handler. */
+static void stop_here(struct m *mp, struct g *gp, const void *context)
+{
+	mp->stop_context = context;
+	gp->is_stopped = true;
+	gp->locked_m = mp;
+	mp->locked_g = gp;
+	g_transition(gp, G_RUNNING, G_RUNNABLE);
+	struct p *pp = release_p(mp);
+	globq_put(gp);
+	start_m(pp, false);
+	note_sleep(&mp->note);
+	note_clear(&mp->note);
+	stop_end(mp, gp);
+	if (mp->next_p) {
+		acquire_p(mp, mp->next_p);
+		mp->next_p = NULL;
+		slice_begin(load_rlx(&mp->p)); /* relaxed: our own */
+	} else {
+		store_rlx(&mp->is_taken, 1); /* relaxed: the run ends: it goes on to its next call */
+	}
+}
+
+static enum stop_outcome stop(struct m *mp, const void *context)
+{
+	struct g *gp = mp->curg;
+
+	if (load_rlx(&mp->at) != AT_PROGRAM || !gp) /* relaxed: our own; PR3 */
+		return STOP_INSIDE;
+	store_rlx(&mp->at, AT_RUNTIME); /* relaxed: ordered by the fence */
+	fence_light();                  /* AT-ENTER */
+	enum stop_outcome outcome = stop_begin(mp, gp);
+	if (outcome == STOP_DONE)
+		stop_here(mp, gp, context);
+	store_rel(&mp->at, AT_PROGRAM); /* AT-ENTER */
+	return outcome;
+}
+
+static void on_signal(int signo, siginfo_t *info, void *context)
+{
+	struct m *mp = m_self();
+	int saved_errno = self_errno();
+
+	if (mp && xchg_acq_rel(&mp->stop_asked, 0)) /* STOP-ASK */
+		count(stop(mp, context));
+	else if (preempt_capture_hook && info->si_code == SI_TKILL)
+		preempt_capture_hook(context);
+	else
+		os_signal_forward(signo, info, context, &preempt.old);
+	os_context_repeat_call(context);
+	self_errno_set(saved_errno);
+}
+
+/* ---- stopping: sysmon ---- */
+
+/* Under sched.lock. */
+static void stop_ask(struct p *pp)
+{
+	struct m *mp = load_acq(&pp->m); /* P-OWNER */
+
+	if (!preempt.is_on || !mp || load_rlx(&mp->at) != AT_PROGRAM) /* relaxed: a hint */
+		return;
+	if (!somebody_can_take_over()) {
+		if (sched.n_m + sched.n_to_start < sched.max_m && starter_ask())
+			starter_wake();
+		return;
+	}
+	os_signal_insist(SIGURG, on_signal, &preempt.old);
+	add_rlx(&preempt.n_sent, 1);  /* relaxed: a statistic */
+	store_rel(&mp->stop_asked, 1); /* STOP-ASK */
+	os_thread_signal(mp->tid, SIGURG);
+}
+
+void preempt_watch(struct p *pp, int64_t now)
+{
+	uint32_t tick = load_rlx(&pp->sched_tick); /* relaxed: compared over ms */
+	bool is_stopping = load_rlx(&sched.stop_wanted); /* relaxed: under the lock */
+
+	if (tick != pp->seen_tick) {
+		pp->seen_tick = tick;
+		pp->seen_since = now;
+	}
+	if (!is_stopping && now - pp->seen_since < SLICE_NS)
+		return;
+	bool was_asked = load_rlx(&pp->preempt); /* relaxed: a look */
+	preempt_ask(pp);
+	if (was_asked && somebody_waits(pp, now))
+		stop_ask(pp);
+}
+
+/* ---- the run ---- */
+
+void preempt_install(void)
+{
+	const char *most = os_env("GORO_MAXSTOPPED");
+	long mode = os_debug(OS_DEBUG_PREEMPT), n = 0;
+
+	preempt.max_stopped = MAXSTOPPED_DEFAULT;
+	if (most && os_number(most, strlen(most), &n) && n >= 0)
+		preempt.max_stopped = n > INT32_MAX ? INT32_MAX : (uint32_t)n;
+	preempt.is_on = mode != 0;
+	preempt.is_traced = mode == 1;
+	os_signal_install(SIGURG, on_signal, &preempt.old);
+}
+
+static void trace(void)
+{
+	static const char *const names[] = {
+#define STOP_OUTCOME_NAME(name, text) text,
+		STOP_OUTCOMES(STOP_OUTCOME_NAME)
+#undef STOP_OUTCOME_NAME
+	};
+
+	print_to(2, "goro: preempt: %lu signals",
+		 (unsigned long)load_rlx(&preempt.n_sent)); /* relaxed: a statistic */
+	for (int i = 0; i < STOP_OUTCOME_COUNT; i++)
+		print_to(2, "%s%s: %lu", i ? ", " : "; ", names[i],
+			 (unsigned long)load_rlx(&preempt.n[i])); /* relaxed: a statistic */
+	print_to(2, "\n");
+}
+
+void preempt_remove(void)
+{
+	os_signal_restore_if(SIGURG, on_signal, &preempt.old);
+}
+
+void preempt_capture(int tid)
+{
+	os_signal_insist(SIGURG, on_signal, &preempt.old);
+	os_thread_signal(tid, SIGURG);
+}
+
+__attribute__((destructor)) static void preempt_at_exit(void)
+{
+	if (preempt.is_traced)
+		trace();
+}
+
+void goro_nopreempt_begin(void)
+{
+	struct m *mp = m_self();
+
+	if (mp && mp->curg)
+		mp->curg->nopreempt_depth++;
+}
+
+void goro_nopreempt_end(void)
+{
+	struct m *mp = m_self();
+
+	if (!mp || !mp->curg)
+		return;
+	if (unlikely(mp->curg->nopreempt_depth == 0))
+		panic_at("goro_nopreempt_end without goro_nopreempt_begin");
+	mp->curg->nopreempt_depth--;
+	preempt_check();
 }

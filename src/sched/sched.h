@@ -36,9 +36,10 @@ struct sched {
 	struct m *all_m;                   /* lock */
 	uint32_t n_m, next_m_id;           /* lock */
 	uint32_t n_m_waiting_locked;       /* lock: Ms that wait for their locked G, or leave */
-	struct m *to_start;                /* lock: Ms whose threads sysmon has to start, MS3 */
-	atomic_of(uint32_t) has_to_start;  /* lock to write: there are some */
-	bool start_failed;                 /* lock: no M could be had, nobody looked since; WK3 */
+	atomic_of(uint32_t) is_start_wanted; /* lock to write: ST1 in starter.c */
+	bool has_looker;                   /* lock: an M was woken to look for an idle P; HO6 */
+	uint32_t n_to_start;               /* lock: threads that the starter has been asked for */
+	atomic_of(uint32_t) n_stopped;     /* goroutines that were stopped by a signal, PR4 */
 	atomic_of(uint64_t) next_g_id;     /* any thread: the next batch */
 	atomic_of(uint64_t) n_spawned_outside; /* any thread: spawned by threads without a P */
 	atomic_of(int64_t) coarse_now;     /* sysmon, sometimes others: the clock, a few ms old */
@@ -53,6 +54,14 @@ struct sched {
 };
 
 extern struct sched sched;
+
+/* The goroutine that calls, or NULL: a plain thread, or g0. */
+static inline struct g *g_self(void)
+{
+	struct m *mp = m_self();
+
+	return mp ? mp->curg : NULL;
+}
 
 /*
  * What every call looks at first, so that the fast paths read one word that is nearly always 0. Low
@@ -91,6 +100,7 @@ void sanitize_m_begin(struct m *mp);
 int sanitize_threads(void); /* of theirs, that exist now */
 /* Prepare gp to run on mp; its context. */
 void *execute(struct m *mp, struct g *gp);
+void slice_begin(struct p *pp);
 
 /* ---- find.c ---- */
 
@@ -98,6 +108,10 @@ struct g *find_runnable(struct m *mp, bool *inherits_slice);
 /* Run what is due in this P's heap; the Gs become runnable here. */
 void check_timers(struct p *pp, int64_t now);
 void keeper_break(void);
+/* Is there something in any queue? And when is the first timer due? */
+bool work_is_visible(int64_t *first_timer);
+/* Take an idle P back as a spinning M. False: none is idle. */
+bool reacquire_p(struct m *mp);
 
 /* ---- wake.c ---- */
 
@@ -107,8 +121,10 @@ void wake(void);
 void timer_was_armed(struct m *mp, int64_t when);
 /* Let an M run this P, which the caller holds. */
 void start_m(struct p *pp, bool is_spinning);
-/* Sysmon: start the threads that others must not. */
-void start_handed_over(void);
+/* The same under sched.lock, which it releases. */
+void start_m_locked(struct p *pp, bool is_spinning);
+/* Under sched.lock, which it releases: let an M look for an idle P, and then for work. */
+void start_looking(void);
 void spinning_begin(struct m *mp);
 void spinning_end(struct m *mp);
 /* Sleep without a P until somebody brings one; false: the run has ended. */
@@ -117,6 +133,75 @@ void acquire_p(struct m *mp, struct p *pp);
 struct p *release_p(struct m *mp);
 void put_runnable(struct p *pp, struct g *gp, bool is_next);
 void put_runnable_list(struct p *pp, struct glist *list);
+
+/* ---- handoff.c ---- */
+
+void call_enter_slow(void);
+/*
+ * The first that a call of the library does which takes a lock of ours, or works on the P; the last
+ * is call_leave() with what this returned. They nest, and do nothing on a plain thread.
+ */
+static inline uint32_t call_enter(void)
+{
+	struct m *mp = m_self();
+
+	if (unlikely(!mp))
+		return AT_RUNTIME;
+	uint32_t was = load_rlx(&mp->at); /* relaxed: our own */
+	store_rlx(&mp->at, AT_RUNTIME);   /* relaxed: ordered by the fence */
+	if (MODEL_KEEP("enter-fence"))
+		fence_light(); /* AT-ENTER: where we are, then the look at the P */
+	if (unlikely(load_rlx(&mp->is_taken)) && was != AT_RUNTIME) /* relaxed: ordered by it */
+		call_enter_slow();
+	return was;
+}
+
+static inline void call_leave(uint32_t was)
+{
+	struct m *mp = m_self(); /* perhaps another one */
+
+	if (likely(mp != NULL))
+		store_rel(&mp->at, was); /* AT-ENTER: what we did with the P */
+}
+
+/* The explorer tries the handshake by itself (tests/model/handoff.c): the calls stay small there. */
+#if !defined(GORO_MODEL) || defined(MODEL_CALLS)
+static inline void call_scope_end(const uint32_t *was)
+{
+	call_leave(*was);
+}
+
+/* A call of the library, from this line to the end of the block. */
+#define CALL_SCOPE                                                                             \
+	const uint32_t call_scope_ __attribute__((cleanup(call_scope_end), unused)) = call_enter()
+#else
+#define CALL_SCOPE ((void)0)
+#endif
+
+/* Whatever the call was about, it is over: a panic runs the program's code next. */
+void call_abandon(void);
+
+/* Under sched.lock. True: the P of a thread that is away is the caller's. */
+bool p_take(struct p *pp);
+/* The Ps of all threads that are away, and for which somebody waits. True: look again soon. */
+bool retake(int64_t now);
+bool somebody_waits(struct p *pp, int64_t now); /* HO3 */
+/* Give a P, which the caller holds without being its M, to whoever has work for it. */
+void handoff(struct p *pp);
+
+/* ---- starter.c ---- */
+
+int starter_start(void);
+void starter_stop(void);
+bool starter_ask(void);
+/* It has just been asked: so many will be needed soon. */
+void starter_ask_more(uint32_t n);
+void starter_wake(void);
+/* In place of os_alloc and os_free where a goroutine, or g0, may be in the middle of a call: ST2. */
+void *call_alloc(size_t size);
+void call_free(void *at);
+bool garbage_exists(void);
+void garbage_free(void);
 
 /* ---- park.c ---- */
 
@@ -144,6 +229,7 @@ struct spawn_request {
 	const struct goro_site_ *site;
 	void *pc;
 	void (*fn)(void);
+	bool no_preempt;      /* as if within goro_nopreempt_begin and _end */
 	bool goes_behind;     /* others run first: not into the next slot */
 	bool has_ctx;         /* in place of the spawner's context: */
 	struct ctx_head *ctx;
@@ -199,6 +285,13 @@ noreturn void panic_canceled(void);
 void preempt_ask(struct p *pp);
 void preempt_ask_all(void);
 void preempt_clear(struct p *pp);
+/* Sysmon, under sched.lock: ask a G that has had its slice, and stop it if it does not listen. */
+void preempt_watch(struct p *pp, int64_t now);
+void preempt_install(void);
+void preempt_remove(void);
+/* For reports: send the signal that preempt_capture_hook answers. */
+void preempt_capture(int tid);
+extern void (*preempt_capture_hook)(const void *context);
 /* True: the calling goroutine uses a cancelled context. */
 bool attention_slow(void);
 /* The head of every call: one load. */
@@ -277,8 +370,10 @@ extern void (*boot_hook)(void);
 
 /* ---- mstart.c ---- */
 
-/* Under sched.lock: a new M, not yet started; NULL: no memory. */
+/* A new M, not yet started or known to anybody; NULL: no memory. */
 struct m *m_new(void);
+/* Under sched.lock: MS1. */
+void m_enlist(struct m *mp);
 int m_start_thread(struct m *mp);
 /* Make the calling thread mp and schedule until the run ends. */
 void m_run(struct m *mp);

@@ -52,6 +52,8 @@ void g_wipe(struct g *gp)
 	gp->ctx = NULL;
 	gp->locked_m = NULL;
 	gp->lock_depth = 0;
+	gp->is_stopped = false;
+	gp->syscall_depth = 0;
 	gp->name = NULL;
 	gp->tsan_fiber = gp->asan_fake_stack = NULL;
 }
@@ -67,66 +69,82 @@ static inline void words_copy(void *to, const void *from, size_t size)
 		memcpy((char *)to + i, (const char *)from + i, 8);
 }
 
-static bool args_copy(struct g *gp, const struct spawn_request *r)
+/* What the request needs of the heap, had before the call begins: ST2 in starter.c. */
+struct spawn_heap {
+	void *args; /* SP2, or NULL */
+	char *name; /* or NULL */
+};
+
+static void heap_free(struct spawn_heap *heap)
 {
+	call_free(heap->args);
+	call_free(heap->name);
+}
+
+static bool heap_alloc(const struct spawn_request *r, struct spawn_heap *heap)
+{
+	bool needs_args = r->data && r->size > G_INLINE_ARGS;
+
+	*heap = (struct spawn_heap){NULL, NULL};
+	if (likely(!needs_args && !r->name))
+		return true;
+	if (needs_args)
+		heap->args = call_alloc(r->size);
+	if (r->name)
+		heap->name = call_alloc(NAME_MAX_BYTES);
+	if ((needs_args && !heap->args) || (r->name && !heap->name)) {
+		heap_free(heap);
+		return false;
+	}
+	return true;
+}
+
+static void args_copy(struct g *gp, const struct spawn_request *r, const struct spawn_heap *heap)
+{
+	void *to = gp->u.bytes;
+
 	if (!r->data) {
 		gp->args_size = ARGS_ARE_POINTER;
 		gp->u.arg = r->arg;
-		return true;
+		return;
 	}
 	gp->args_size = (uint32_t)r->size;
-	void *to = gp->u.bytes;
-	if (r->size > G_INLINE_ARGS) {
-		to = gp->u.heap = os_alloc(r->size);
-		if (!to)
-			return false;
-	}
+	if (heap->args)
+		to = gp->u.heap = heap->args;
 	words_copy(to, r->data, r->size);
-	return true;
 }
 
 /*
  * gp is dead: its stack, name, waiter, locked_m and flags are zero (g_wipe). Here the rest of what
  * reports and the first run look at.
  */
-static int g_fill(struct g *gp, const struct spawn_request *r)
+static int g_fill(struct g *gp, const struct spawn_request *r, const struct spawn_heap *heap)
 {
+	if (r->stack_size) {
+		if (stack_map(r->stack_size, &gp->stack, &gp->has_canary) < 0)
+			return -ENOMEM;
+		gp->has_own_stack = true;
+	}
 	gp->sp = NULL;
 	gp->site = r->site;
 	gp->spawn_pc = r->pc;
 	gp->entry = r->entry;
 	gp->fn = r->fn;
-	if (!args_copy(gp, r))
-		return -ENOMEM;
-	if (r->stack_size) {
-		if (stack_map(r->stack_size, &gp->stack, &gp->has_canary) < 0)
-			goto fail_args;
-		gp->has_own_stack = true;
-	}
-	if (r->name) {
-		gp->name = os_alloc(NAME_MAX_BYTES);
-		if (!gp->name)
-			goto fail_stack;
+	gp->name = heap->name;
+	gp->nopreempt_depth = r->no_preempt;
+	args_copy(gp, r, heap);
+	if (unlikely(r->name != NULL))
 		format_to(gp->name, NAME_MAX_BYTES, "%s", r->name);
-	}
 	return 0;
-fail_stack:
-	if (gp->has_own_stack)
-		stack_unmap(gp->stack);
-	g_wipe(gp);
-fail_args:
-	if (gp->args_size > G_INLINE_ARGS && gp->args_size != ARGS_ARE_POINTER)
-		os_free(gp->u.heap);
-	return -ENOMEM;
 }
 
 /* By a plain thread, inside (outside.c). */
-static int spawn_outside(const struct spawn_request *r)
+static int spawn_outside(const struct spawn_request *r, const struct spawn_heap *heap)
 {
 	struct g *gp = gfree_take_global();
 	if (!gp)
 		return -ENOMEM;
-	if (g_fill(gp, r) < 0) {
+	if (g_fill(gp, r, heap) < 0) {
 		gfree_give_global(gp);
 		return -ENOMEM;
 	}
@@ -142,22 +160,17 @@ static int spawn_outside(const struct spawn_request *r)
 	return 0;
 }
 
-int spawn(const struct spawn_request *r)
+/* By an M. */
+static int spawn_inside(const struct spawn_request *r, const struct spawn_heap *heap)
 {
+	CALL_SCOPE;
 	struct m *mp = m_self();
-
-	if (unlikely(!mp)) {
-		if (!outside_enter())
-			return -EPERM;
-		int error = spawn_outside(r);
-		outside_leave();
-		return error;
-	}
 	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
 	struct g *gp = gfree_take(&pp->gfree);
+
 	if (unlikely(!gp))
 		return -ENOMEM;
-	if (unlikely(g_fill(gp, r) < 0)) {
+	if (unlikely(g_fill(gp, r, heap) < 0)) {
 		gfree_give(&pp->gfree, gp);
 		return -ENOMEM;
 	}
@@ -180,6 +193,24 @@ int spawn(const struct spawn_request *r)
 	return 0;
 }
 
+int spawn(const struct spawn_request *r)
+{
+	struct spawn_heap heap;
+	int error = -EPERM;
+
+	if (unlikely(!heap_alloc(r, &heap)))
+		return -ENOMEM;
+	if (likely(m_self() != NULL)) {
+		error = spawn_inside(r, &heap);
+	} else if (outside_enter()) {
+		error = spawn_outside(r, &heap);
+		outside_leave();
+	}
+	if (unlikely(error))
+		heap_free(&heap);
+	return error;
+}
+
 static void *args_place(struct stack stack, uint32_t size)
 {
 	return (void *)((stack_top(stack) - size) & ~(uintptr_t)15);
@@ -196,6 +227,7 @@ static struct ctx_leaving *g_entry(void *arg)
 	struct g *gp = arg;
 
 	sanitize_enter_g(gp);
+	store_rel(&gp->m->at, AT_PROGRAM); /* AT-ENTER: what we did with the P */
 	if (gp->args_size == ARGS_ARE_POINTER)
 		gp->entry(gp->u.run.start_arg);
 	else
@@ -204,6 +236,7 @@ static struct ctx_leaving *g_entry(void *arg)
 		run_deferred(gp);
 	if (unlikely(sanitize_is_on))
 		g_exit(gp);
+	(void)call_enter();
 	gp->is_ending = true;
 	/* Another M than at the start may run us by now. */
 	gp->m->leaving = (struct ctx_leaving){gp->m->g0_sp, exit_on_g0, gp};
@@ -227,7 +260,7 @@ void g_first_run(struct m *mp, struct g *gp)
 		top = args_place(gp->stack, gp->args_size);
 		words_copy(top, is_inline ? gp->u.bytes : gp->u.heap, gp->args_size);
 		if (!is_inline)
-			os_free(gp->u.heap);
+			call_free(gp->u.heap);
 	}
 	gp->u.run.deferred = NULL;
 	gp->u.run.tries = NULL;
@@ -252,7 +285,7 @@ static void *exit_on_g0(void *arg)
 	mp->curg = NULL;
 	g_transition(gp, G_RUNNING, G_DEAD);
 	if (unlikely(gp->name != NULL))
-		os_free(gp->name);
+		call_free(gp->name);
 	bool was_locked = gp->locked_m != NULL;
 	if (unlikely(gp->ctx != NULL))
 		ctx_drop(gp->ctx);
@@ -265,7 +298,7 @@ static void *exit_on_g0(void *arg)
 	else
 		stack_unmap(gp->stack);
 	if (unlikely(gp->name || gp->ctx || was_locked || gp->has_own_stack || gp->has_canary ||
-		     gp->is_main || sanitize_is_on))
+		     gp->is_main || gp->syscall_depth || sanitize_is_on))
 		g_wipe(gp);
 	gp->m = NULL;
 	gp->is_ending = false;
@@ -283,6 +316,7 @@ noreturn void g_exit(struct g *gp)
 {
 	if (gp->u.run.deferred)
 		run_deferred(gp);
+	(void)call_enter();
 	gp->is_ending = true;
 	leave_for_g0(gp->m, gp, exit_on_g0);
 }

@@ -1,17 +1,22 @@
 /*
  * sysmon.c - the thread that watches the others; it has no P.
  *
- *   boot -> [sysmon_start] -> every 1 to 10 ms: long runners asked to yield, unused memory
- *                             given back, schedtrace, a suspected deadlock looked at again,
- *                             SIGQUIT served; threads started for those that must not (MS3)
+ *   boot -> [sysmon_start] -> every millisecond, or sooner: the Ps of threads that are away
+ *                             taken (handoff.c), long runners asked to yield (preempt.c),
+ *                             unused memory given back, schedtrace, a suspected deadlock looked
+ *                             at again, SIGQUIT served
  *
  * SM1  It sleeps without end when all Ps are idle and nothing is left to give back: an idle
  *      program uses no CPU.
  * SM2  asleep (store), heavy fence, look at the idle Ps | P taken, light fence, look at asleep:
  *      label SYSMON-SLEEP; one of the two sees the other.
  *
- * It starts at 1 ms, not at Go's 20 us: there are no Ps to take back from system calls yet, and
- * with sleeps of a millisecond in the program the short rounds were most of its CPU time.
+ * SM3  While a P is busy, it looks every millisecond, so that nobody waits longer than two for a P
+ *      whose thread is blocked; and after SYSMON_SOON_NS, but not without end, when something was
+ *      taken or a thread may be blocked.
+ *
+ * It starts at 1 ms, not at Go's 20 us: with sleeps of a millisecond in the program the short
+ * rounds were most of its CPU time.
  *
  * Locking: none; sched.lock for the caches of idle Ps. Go: sysmon, retake in runtime/proc.go.
  */
@@ -21,6 +26,7 @@
 
 #define SCAVENGE_NS INT64_C(100000000)
 #define SCAVENGE_MORE_NS INT64_C(1000000) /* after a call that found something: there may be more */
+#define SOON_MOST 200u /* short rounds in a row */
 #define SUSPECT_MIN_NS INT64_C(10000000)
 #define SUSPECT_MAX_NS INT64_C(1000000000)
 
@@ -33,7 +39,7 @@ static struct {
 	atomic_of(uint32_t) must_dump;     /* SYSMON-DUMP */
 	int64_t next_scavenge, next_trace; /* sysmon */
 	int64_t suspect_delay, next_suspect;
-	int64_t delay;
+	uint32_t n_soon;                   /* short rounds since the last long one */
 	bool has_garbage;
 } sysmon;
 
@@ -68,27 +74,6 @@ void sysmon_ask_dump(void)
 {
 	store_rel(&sysmon.must_dump, 1); /* SYSMON-DUMP */
 	note_wake(&sysmon.note);
-}
-
-/* Ask each P whose G has had its slice; says whether there was one. */
-static bool retake(int64_t now)
-{
-	uint32_t n = load_acq(&sched.n_procs); /* PROCS-SET */
-	bool has_asked = false;
-
-	for (uint32_t i = 0; i < n; i++) {
-		struct p *pp = sched.p[i];
-		uint32_t tick = load_rlx(&pp->sched_tick);  /* relaxed: compared over ms */
-		if (load_rlx(&pp->state) != P_RUNNING || /* relaxed: a look */
-		    tick != pp->seen_tick) {
-			pp->seen_tick = tick;
-			pp->seen_since = now;
-		} else if (now - pp->seen_since >= SLICE_NS) {
-			preempt_ask(pp);
-			has_asked = true;
-		}
-	}
-	return has_asked;
 }
 
 /* The caches of idle Ps and what the pools have not needed for a while. */
@@ -131,8 +116,8 @@ static void duties(int64_t now)
 {
 	if (load_acq(&sysmon.must_dump) && sysmon_dump_hook) /* SYSMON-DUMP */
 		sysmon_dump_hook();
-	if (load_rlx(&sched.has_to_start)) /* relaxed: ordered by the note */
-		start_handed_over();
+	if (garbage_exists())
+		starter_wake();
 	if (sysmon_trace_period && now >= sysmon.next_trace) {
 		sysmon.next_trace = now + sysmon_trace_period;
 		sysmon_trace_hook(now);
@@ -164,26 +149,27 @@ static void sleep_while_idle(void)
 	store_rlx(&sysmon.is_asleep, 0); /* relaxed: a late wake does no harm */
 }
 
+/* SM3 */
+static int64_t delay(int64_t now)
+{
+	if (retake(now) && sysmon.n_soon++ < SOON_MOST)
+		return SYSMON_SOON_NS;
+	sysmon.n_soon = 0;
+	return SYSMON_MIN_NS;
+}
+
 static void *sysmon_main(void *arg)
 {
-	uint32_t quiet_rounds = 0;
-
 	store_rlx(&sysmon.tid, os_thread_id()); /* relaxed: only we ask */
 	(void)os_thread_precise_waits();
 	while (!load_acq(&sysmon.must_end)) { /* SYSMON-END */
 		int64_t now = os_now();
 		store_rlx(&sched.coarse_now, now); /* relaxed: a hint */
 		duties(now);
-		if (retake(now) || quiet_rounds++ == 0)
-			sysmon.delay = SYSMON_MIN_NS;
-		else
-			sysmon.delay = min64(2 * sysmon.delay, SYSMON_MAX_NS);
-		if (all_idle()) {
+		if (all_idle())
 			sleep_while_idle();
-			quiet_rounds = 0;
-		} else {
-			(void)note_sleep_until(&sysmon.note, now + sysmon.delay);
-		}
+		else
+			(void)note_sleep_until(&sysmon.note, now + delay(now));
 		note_clear(&sysmon.note);
 	}
 	note_wake(&sysmon.gone);
@@ -197,7 +183,6 @@ int sysmon_start(void)
 	store_rlx(&sysmon.must_end, 0); /* relaxed: the thread is not there yet */
 	sysmon.next_scavenge = os_now() + SCAVENGE_NS;
 	sysmon.next_trace = os_now() + sysmon_trace_period;
-	sysmon.delay = SYSMON_MIN_NS;
 	return os_thread_start(sysmon_main, NULL);
 }
 

@@ -20,9 +20,9 @@
  *
  * WK1  n_spinning counts the Ms with is_spinning, and those being started as such.
  * WK2  At most half of the busy Ps' worth of Ms spin (find.c).
- * WK3  A start for which no thread was to be had is made good by the next M that would go
- *      idle: it takes an idle P and looks, since those who submitted meanwhile relied on the M
- *      that never came.
+ * WK3  A start for which no M was idle leaves the P idle and asks the starter for a thread. It is
+ *      made good by whoever comes first: the new M, or one that would go idle. It takes an idle P
+ *      and looks, since those who submitted meanwhile relied on it (starter.c, ST1).
  *
  * Locking: sched.lock for the idle lists. Go: wakep, startm, ready in runtime/proc.go.
  */
@@ -86,7 +86,7 @@ void spinning_end(struct m *mp)
 void acquire_p(struct m *mp, struct p *pp)
 {
 	GORO_ASSERT(!load_rlx(&mp->p)); /* relaxed: our own */
-	pp->m = mp;
+	store_rel(&pp->m, mp);            /* P-OWNER: its thread's number */
 	store_rlx(&pp->state, P_RUNNING); /* relaxed: we hold the P */
 	store_rlx(&mp->p, pp);            /* relaxed: reports read it, nobody else */
 }
@@ -95,103 +95,83 @@ struct p *release_p(struct m *mp)
 {
 	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
 
-	GORO_ASSERT(pp && pp->m == mp);
+	GORO_ASSERT(pp && load_rlx(&pp->m) == mp); /* relaxed: our own */
 	store_rlx(&mp->p, NULL); /* relaxed: reports read it */
-	pp->m = NULL;
+	store_rlx(&pp->m, NULL); /* relaxed: who takes it looks again */
 	if (unlikely(load_rlx(&pp->preempt))) /* relaxed: or the next slice clears it */
 		preempt_clear(pp); /* no G is left to answer, and every call would look: PR1 */
 	return pp;
 }
 
-/* Without a thread to be had, the P is idle again. */
-static void no_thread_for(struct p *pp, bool is_spinning, int error)
+/*
+ * Under sched.lock, which it releases if it was so: no M is idle, but a stopped goroutine has one,
+ * and may hold what the starter waits for (ST2).
+ */
+static bool start_stopped(struct p *pp)
 {
-	static atomic_of(uint32_t) has_warned;
+	struct glist own = {0};
 
-	lock_acquire(&sched.lock);
-	world_put_away(pp);
-	sched.start_failed = true; /* WK3 */
-	bool has_idle_m = idle.n_m != 0;
-	bool nobody_left = sched.n_m == sched.n_m_waiting_locked;
+	/* relaxed, both: under the lock */
+	if (load_rlx(&sched.n_stopped) == 0 || load_rlx(&sched.stop_wanted))
+		return false;
+	runq_drain(&pp->runq, &own);
+	globq_put_list(&own);
+	struct g *gp = globq_take_stopped();
+	if (!gp)
+		return false;
+	struct m *mp = gp->locked_m;
+	sched.n_m_waiting_locked--;
+	mp->next_p = pp;
+	bool must_wake = note_post(&mp->note);
+	bool must_start = sched.n_m + sched.n_to_start < sched.max_m && starter_ask();
 	lock_release(&sched.lock);
-	if (is_spinning)
-		add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */
-	if (has_idle_m)
-		wake(); /* it went idle meanwhile */
-	if (nobody_left)
-		fatal("cannot create a thread (error %d) and no other can run goroutines: "
-		      "raise the limit of processes (ulimit -u) or of memory",
-		      -error);
-	if (xchg_rlx(&has_warned, 1) == 0) /* relaxed: only one wins */
-		print_to(2,
-			 "goro: cannot create a thread (error %d): going on with %u; "
-			 "raise the limit of processes (ulimit -u) or of memory\n",
-			 -error, sched.n_m);
+	if (must_wake)
+		os_futex_wake(&mp->note.word, 1);
+	if (must_start)
+		starter_wake(); /* so that the others have their turn next time */
+	return true;
 }
 
-static void start_thread(struct m *mp)
+void start_looking(void)
 {
-	struct p *pp = mp->next_p;
-	bool is_spinning = mp->starts_spinning;
-	int error = m_start_thread(mp); /* from here on it is its own */
+	struct m *mp = sched.has_looker ? NULL : idle_get_m();
+	bool must_wake = false, must_start = false;
 
-	if (error)
-		no_thread_for(pp, is_spinning, error);
-}
-
-/* MS3: a clone of this thread may be a thread of the runtime. */
-static bool may_be_cloned(void)
-{
-	struct m *mp = m_self();
-
-	return mp ? !mp->locked_g && !mp->is_odd : sysmon_is_self();
-}
-
-void start_handed_over(void)
-{
-	for (;;) {
-		lock_acquire(&sched.lock);
-		struct m *mp = sched.to_start;
-		if (mp)
-			sched.to_start = mp->idle_link;
-		store_rlx(&sched.has_to_start, sched.to_start != NULL); /* relaxed: as there */
-		lock_release(&sched.lock);
-		if (!mp)
-			return;
-		start_thread(mp);
+	if (mp) {
+		sched.has_looker = mp->must_look = true;
+		must_wake = note_post(&mp->note);
+	} else if (!sched.has_looker) {
+		must_start = sched.n_m + sched.n_to_start < sched.max_m && starter_ask();
 	}
+	lock_release(&sched.lock);
+	if (must_wake)
+		os_futex_wake(&mp->note.word, 1);
+	if (must_start)
+		starter_wake();
 }
 
-/* Under sched.lock, which it releases. */
+/*
+ * Under sched.lock, which it releases: no M is idle. The P is, until the starter has made a thread,
+ * or another M finds nothing to do: WK3.
+ */
 static void start_new_m(struct p *pp, bool is_spinning)
 {
-	if (sched.n_m >= sched.max_m) {
+	if (!is_spinning && start_stopped(pp))
+		return;
+	world_put_away(pp);
+	if (sched.n_m + sched.n_to_start >= sched.max_m) {
 		lock_release(&sched.lock);
 		fatal("program exceeds %u-thread limit\n[see goro_maxthreads()]", sched.max_m);
 	}
-	struct m *mp = m_new();
-	if (!mp) {
-		lock_release(&sched.lock);
-		no_thread_for(pp, is_spinning, -ENOMEM);
-		return;
-	}
-	mp->next_p = pp;
-	mp->starts_spinning = is_spinning;
-	bool is_for_sysmon = !may_be_cloned();
-	if (is_for_sysmon) {
-		mp->idle_link = sched.to_start;
-		sched.to_start = mp;
-		store_rlx(&sched.has_to_start, 1); /* relaxed: ordered by sysmon's note */
-	}
+	bool must_wake = starter_ask();
 	lock_release(&sched.lock);
-	if (is_for_sysmon)
-		sysmon_wake();
-	else
-		start_thread(mp);
+	if (is_spinning)
+		add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */
+	if (must_wake)
+		starter_wake();
 }
 
-/* Under sched.lock, which it releases. */
-static void start_m_locked(struct p *pp, bool is_spinning)
+void start_m_locked(struct p *pp, bool is_spinning)
 {
 	if (unlikely(load_rlx(&sched.run_state) == RUN_ENDING)) { /* relaxed: under the lock */
 		world_put_away(pp);
@@ -227,6 +207,8 @@ static void wake_slow(void)
 {
 	uint32_t nobody = 0;
 
+	if (load_rlx(&sched.is_start_wanted)) /* relaxed: ST1, ordered by the fence */
+		return;
 	if (!cas_acq_rel(&idle.n_spinning, &nobody, 1)) /* WAKE-SPIN */
 		return;
 	lock_acquire(&sched.lock);
@@ -266,7 +248,35 @@ void timer_was_armed(struct m *mp, int64_t when)
 		outside_leave();
 }
 
-bool stop_m(struct m *mp)
+/* MS4. False: it has been idle for so long that its thread ends. */
+static bool idle_sleep(struct m *mp)
+{
+	if (mp->id == 0) {
+		note_sleep(&mp->note);
+		return true;
+	}
+	while (!note_sleep_until(&mp->note, os_now() + IDLE_M_NS)) {
+		lock_acquire(&sched.lock);
+		bool is_over = idle.n_m > load_rlx(&sched.n_procs) && /* relaxed: a number */
+			       idle_remove_m(mp);
+		lock_release(&sched.lock);
+		if (is_over)
+			return false;
+	}
+	return true;
+}
+
+/* Woken by start_looking(). False: somebody was faster. */
+static bool looked(struct m *mp)
+{
+	lock_acquire(&sched.lock);
+	sched.has_looker = mp->must_look = false;
+	lock_release(&sched.lock);
+	return reacquire_p(mp);
+}
+
+/* False: the run has ended, or the thread ends. Else the M has a P, or must_look. */
+static bool sleep_idle(struct m *mp)
 {
 	lock_acquire(&sched.lock);
 	/* A stopper that ends the run looks at the idle list under the lock, once: SC2. */
@@ -274,9 +284,10 @@ bool stop_m(struct m *mp)
 		lock_release(&sched.lock);
 		return false;
 	}
-	struct p *pp = sched.start_failed ? idle_get_p() : NULL; /* WK3 */
+	/* WK3; relaxed: under the lock */
+	struct p *pp = load_rlx(&sched.is_start_wanted) ? idle_get_p() : NULL;
+	store_rlx(&sched.is_start_wanted, 0); /* relaxed: likewise; ST1 */
 	if (unlikely(pp)) {
-		sched.start_failed = false;
 		lock_release(&sched.lock);
 		acquire_p(mp, pp);
 		spinning_begin(mp);
@@ -285,13 +296,24 @@ bool stop_m(struct m *mp)
 	idle_put_m(mp);
 	deadlock_check();
 	lock_release(&sched.lock);
-	note_sleep(&mp->note);
+	if (!idle_sleep(mp))
+		return false;
 	note_clear(&mp->note);
 	store_rlx(&sched.coarse_now, os_now()); /* relaxed: a hint; sysmon may have slept as long */
+	if (mp->must_look)
+		return true;
 	if (!mp->next_p)
 		return false; /* the run ends */
 	mp->is_spinning = mp->starts_spinning;
 	acquire_p(mp, mp->next_p);
 	mp->next_p = NULL;
 	return true;
+}
+
+bool stop_m(struct m *mp)
+{
+	while (sleep_idle(mp))
+		if (!mp->must_look || looked(mp))
+			return true;
+	return false;
 }

@@ -155,10 +155,18 @@ bool world_stop_here(struct m *mp)
 	return is_wanted ? stop_m(mp) : true;
 }
 
-static void count_running(struct g *gp, void *arg)
+/* Under sched.lock: Ps whose goroutines are in their own code. */
+static uint32_t count_away(void)
 {
-	if (g_state(gp) == G_RUNNING)
-		++*(uint32_t *)arg;
+	uint32_t n = load_rlx(&sched.n_procs), n_away = 0; /* relaxed: the caller's */
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct m *mp = load_acq(&sched.p[i]->m); /* P-OWNER */
+		if (load_rlx(&sched.p[i]->state) == P_RUNNING && mp && /* relaxed: a look */
+		    load_rlx(&mp->at) != AT_RUNTIME)                   /* relaxed: likewise */
+			n_away++;
+	}
+	return n_away;
 }
 
 /*
@@ -166,17 +174,15 @@ static void count_running(struct g *gp, void *arg)
  * stop_wanted and the goroutine that it picked has not far to go, and must not be taken for one
  * that leaves the runnable Gs alone. True: all have stopped.
  */
-static bool wait_for_schedulers(uint32_t n_own)
+static bool wait_for_schedulers(void)
 {
 	for (;;) {
-		uint32_t n_running = 0;
 		lock_acquire(&sched.lock);
-		uint32_t n_left = sched.stop_left;
+		uint32_t n_left = sched.stop_left, n_away = count_away();
 		lock_release(&sched.lock);
 		if (n_left == 0)
 			return true;
-		gfree_each(count_running, &n_running);
-		if (n_running >= n_left + n_own)
+		if (n_away >= n_left)
 			return false;
 		(void)note_sleep_until(&sched.stop_note, os_now() + STOP_REPEAT_NS);
 	}
@@ -206,12 +212,13 @@ bool world_stop(enum wait_reason reason, int64_t deadline)
 	bool must_wait = --sched.stop_left > 0;
 	lock_release(&sched.lock);
 	preempt_ask_all();
+	sysmon_wake(); /* for those that make no call: handoff.c, preempt.c */
 	while (must_wait && os_now() < deadline) {
 		if (note_sleep_until(&sched.stop_note, os_now() + STOP_REPEAT_NS))
 			return true;
 		preempt_ask_all(); /* WD4 */
 	}
-	return !must_wait || wait_for_schedulers(own ? 1 : 0);
+	return !must_wait || wait_for_schedulers();
 }
 
 /* Ps with something to run get an M each, the others are idle. The caller keeps `own`. */
@@ -316,7 +323,7 @@ int procs_resize(uint32_t n)
 		p_empty(sched.p[i], sched.p[0]);
 	store_rel(&sched.n_procs, n); /* PROCS-SET */
 	if (mp && load_rlx(&mp->p) && load_rlx(&mp->p)->id >= n) { /* relaxed: our own */
-		load_rlx(&mp->p)->m = NULL; /* relaxed: our own */
+		store_rlx(&load_rlx(&mp->p)->m, NULL); /* relaxed: our own */
 		store_rlx(&mp->p, NULL); /* relaxed: our own */
 		acquire_p(mp, sched.p[0]);
 	}
@@ -343,6 +350,7 @@ int goro_maxprocs(int n)
 	if (n > MAXPROCS_LIMIT)
 		n = MAXPROCS_LIMIT;
 	preempt_check();
+	CALL_SCOPE;
 	if (m_self())
 		return maxprocs(n);
 	if (!outside_enter())

@@ -40,7 +40,7 @@ goro_chan *goro_chan_make(size_t elem_size, size_t capacity)
 	    __builtin_mul_overflow(elem_size, capacity, &bytes) ||
 	    bytes > PTRDIFF_MAX - sizeof(goro_chan))
 		panic_at("makechan: size out of range");
-	goro_chan *c = os_alloc(sizeof(*c) + bytes);
+	goro_chan *c = call_alloc(sizeof(*c) + bytes);
 	if (!c)
 		return NULL;
 	lock_init(&c->lock, LOCK_CHAN);
@@ -57,6 +57,18 @@ goro_chan *goro_chan_ref(goro_chan *c)
 	return c;
 }
 
+/* The last reference is gone. True: nobody comes back to it, CH5. */
+static bool orphan(goro_chan *c)
+{
+	CALL_SCOPE;
+
+	lock_acquire(&c->lock);
+	bool is_free = c->n_selecting == 0 || !MODEL_KEEP("chan-orphan");
+	c->is_orphan = true;
+	lock_release(&c->lock);
+	return is_free;
+}
+
 void goro_chan_unref(goro_chan *c)
 {
 	if (!c)
@@ -65,12 +77,8 @@ void goro_chan_unref(goro_chan *c)
 	if (add_acq_rel(&c->refs, (uint32_t)-1) != 1) /* CHAN-REF: what others did before */
 		return;
 	sanitize_acquire(c);
-	lock_acquire(&c->lock);
-	bool is_free = c->n_selecting == 0 || !MODEL_KEEP("chan-orphan");
-	c->is_orphan = true;
-	lock_release(&c->lock);
-	if (is_free)
-		os_free(c); /* CH4 */
+	if (orphan(c))
+		call_free(c); /* CH4 */
 }
 
 void chan_leave(goro_chan *c, uint32_t n_records)
@@ -81,7 +89,7 @@ void chan_leave(goro_chan *c, uint32_t n_records)
 	lock_release(&c->lock);
 	if (unlikely(is_free)) {
 		sanitize_acquire(c);
-		os_free(c);
+		call_free(c);
 	}
 }
 
@@ -307,6 +315,7 @@ static inline int recv_until(goro_chan *c, void *elem, int64_t deadline)
 
 void goro_chan_send(goro_chan *c, const void *elem)
 {
+	CALL_SCOPE;
 	int error = send_until(c, elem, GORO_FOREVER);
 
 	if (unlikely(error))
@@ -315,6 +324,7 @@ void goro_chan_send(goro_chan *c, const void *elem)
 
 bool goro_chan_recv(goro_chan *c, void *elem)
 {
+	CALL_SCOPE;
 	int error = recv_until(c, elem, GORO_FOREVER);
 
 	if (unlikely(error == -ECANCELED))
@@ -324,6 +334,7 @@ bool goro_chan_recv(goro_chan *c, void *elem)
 
 int goro_chan_send_until(goro_chan *c, const void *elem, int64_t deadline)
 {
+	CALL_SCOPE;
 	int error = send_until(c, elem, deadline);
 
 	if (unlikely(error == -EPIPE))
@@ -333,11 +344,13 @@ int goro_chan_send_until(goro_chan *c, const void *elem, int64_t deadline)
 
 int goro_chan_recv_until(goro_chan *c, void *elem, int64_t deadline)
 {
+	CALL_SCOPE;
 	return recv_until(c, elem, deadline);
 }
 
 int goro_chan_trysend(goro_chan *c, const void *elem)
 {
+	CALL_SCOPE;
 	preempt_check();
 	if (unlikely(!c))
 		return -EAGAIN;
@@ -352,6 +365,7 @@ int goro_chan_trysend(goro_chan *c, const void *elem)
 
 int goro_chan_tryrecv(goro_chan *c, void *elem)
 {
+	CALL_SCOPE;
 	preempt_check();
 	if (unlikely(!c))
 		return -EAGAIN;
@@ -366,6 +380,7 @@ int goro_chan_tryrecv(goro_chan *c, void *elem)
 
 void goro_chan_close(goro_chan *c)
 {
+	CALL_SCOPE;
 	struct waitq woken = {0};
 	struct waiter *w;
 
@@ -419,6 +434,8 @@ void goro_put_(goro_chan *c, const void *value, size_t size)
 
 void goro_get_(goro_chan *c, void *value, size_t size)
 {
+	CALL_SCOPE;
+
 	size_check(c, size, "goro_get");
 	if (unlikely(recv_until(c, value, GORO_FOREVER) == -ECANCELED))
 		panic_canceled();

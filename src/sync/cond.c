@@ -81,6 +81,7 @@ static void cond_leave(struct cond *c, struct waiter *w)
 
 static int cond_wait_until(struct cond *c, goro_mutex *mutex, int64_t deadline)
 {
+	CALL_SCOPE;
 	struct mutex *m = mutex_of(mutex);
 	struct cond_wait cw = {c, m};
 	struct wait wait = {.release = cond_release, .release_arg = &cw};
@@ -129,6 +130,7 @@ static inline void cond_wake(struct cond *c, bool is_for_all)
 	cond_check(c);
 	if (!load_rlx(&c->has_waiters)) /* relaxed: CV3 */
 		return;
+	CALL_SCOPE;
 	lock_acquire(&c->lock);
 	while ((w = waitq_pop(&c->waiters))) {
 		woken_add(&woken, w);

@@ -134,6 +134,7 @@ static goro_ctx *child_hold(goro_ctx *parent)
 /* The last reference is gone. On g0, too. A chain of parents may go with it. */
 static void ctx_free(struct ctx_head *head)
 {
+	CALL_SCOPE;
 	goro_ctx *ctx = container_of(head, goro_ctx, head);
 
 	while (ctx) {
@@ -145,8 +146,8 @@ static void ctx_free(struct ctx_head *head)
 		if (load_rlx(&ctx->head.error))             /* relaxed: CTX-REF */
 			add_rlx(&attention, -ATTENTION_CANCELED); /* relaxed: PR2, only counted */
 		goro_chan_unref(ctx->done);
-		os_free(ctx->text);
-		os_free(ctx);
+		call_free(ctx->text);
+		call_free(ctx);
 		bool is_last = parent &&
 			       add_acq_rel(&parent->head.refs, (uint32_t)-1) == 1; /* CTX-REF */
 		ctx = is_last ? parent : NULL;
@@ -160,7 +161,7 @@ static void after_drop(goro_after *after)
 	if (add_acq_rel(&after->refs, (uint32_t)-1) != 1) /* AFTER-REF: the other side is done */
 		return;
 	ctx_unref(after->ctx);
-	os_free(after);
+	call_free(after);
 }
 
 /* Under the context's lock. */
@@ -232,7 +233,7 @@ goro_after *goro_ctx_after(goro_ctx *ctx, void (*fn)(void *), void *arg)
 
 	if (!fn)
 		panic_at("go of nil func value");
-	goro_after *after = os_alloc(sizeof(*after));
+	goro_after *after = call_alloc(sizeof(*after));
 	if (!after)
 		return NULL;
 	ctx = ctx_real(ctx);
@@ -243,6 +244,7 @@ goro_after *goro_ctx_after(goro_ctx *ctx, void (*fn)(void *), void *arg)
 	after->pc = __builtin_return_address(0);
 	if (!ctx)
 		return after;
+	CALL_SCOPE;
 	lock_acquire(&ctx->lock);
 	if (load_rlx(&ctx->head.error)) /* relaxed: under the lock */
 		is_canceled = true;
@@ -260,6 +262,7 @@ bool goro_ctx_after_stop(goro_after *after)
 
 	if (!after)
 		return false;
+	CALL_SCOPE;
 	if (after->ctx) {
 		lock_acquire(&after->ctx->lock);
 		is_stopped = after_unlink(after->ctx, after);
@@ -276,6 +279,7 @@ bool goro_ctx_after_stop(goro_after *after)
 /* Cancel this context alone. False: it is cancelled already. */
 static bool ctx_mark(goro_ctx *ctx, int error, const char *reason, char *text)
 {
+	CALL_SCOPE;
 	struct glist ready_gs = {0};
 
 	lock_acquire(&ctx->lock);
@@ -305,10 +309,11 @@ static bool ctx_mark(goro_ctx *ctx, int error, const char *reason, char *text)
 /* The caller has a reference to top. The text becomes top's, or is freed. */
 static void ctx_cancel(goro_ctx *top, int error, const char *reason, char *text)
 {
+	CALL_SCOPE;
 	goro_ctx *at = top, *child, *parent;
 
 	if (!ctx_mark(top, error, reason, text))
-		os_free(text);
+		call_free(text);
 	for (;;) {
 		if ((child = child_hold(at))) {
 			/* relaxed: ctx_mark() has seen it under the lock */
@@ -346,7 +351,7 @@ void goro_ctx_cancel_reason(goro_ctx *ctx, const char *reason)
 		return;
 	if (reason) {
 		size_t size = strnlen(reason, GORO_CTX_REASON_MAX - 1);
-		text = os_alloc(size + 1);
+		text = call_alloc(size + 1);
 		if (text)
 			memcpy(text, reason, size);
 	}
@@ -370,7 +375,7 @@ static void ctx_join(goro_ctx *parent, goro_ctx *ctx)
 
 goro_ctx *goro_ctx_with_deadline(goro_ctx *parent, int64_t deadline)
 {
-	goro_ctx *ctx = os_alloc(sizeof(*ctx));
+	goro_ctx *ctx = call_alloc(sizeof(*ctx));
 	struct expiry *expiry = NULL;
 
 	if (!ctx)
@@ -384,10 +389,11 @@ goro_ctx *goro_ctx_with_deadline(goro_ctx *parent, int64_t deadline)
 	if (is_own && !is_past) {
 		expiry = ctx->expiry = expiry_new(ctx, deadline);
 		if (!expiry) {
-			os_free(ctx);
+			call_free(ctx);
 			return NULL;
 		}
 	}
+	CALL_SCOPE;
 	if (parent)
 		ctx_join(parent, ctx);
 	if (is_past)
@@ -431,19 +437,28 @@ int64_t goro_ctx_deadline(goro_ctx *ctx)
 	return ctx ? ctx->deadline : OS_FOREVER;
 }
 
+static goro_chan *done_now(goro_ctx *ctx)
+{
+	CALL_SCOPE;
+
+	lock_acquire(&ctx->lock);
+	goro_chan *done = ctx->done;
+	lock_release(&ctx->lock);
+	return done;
+}
+
 goro_chan *goro_ctx_done(goro_ctx *ctx)
 {
 	ctx = ctx_real(ctx);
 	if (!ctx)
 		return NULL;
-	lock_acquire(&ctx->lock);
-	goro_chan *done = ctx->done;
-	lock_release(&ctx->lock);
+	goro_chan *done = done_now(ctx);
 	if (done)
 		return done;
 	goro_chan *fresh = goro_chan_make(0, 0);
 	if (!fresh)
 		panic_at("goro_ctx_done: out of memory");
+	CALL_SCOPE;
 	lock_acquire(&ctx->lock);
 	/* CX5; relaxed: under the lock. */
 	if (!ctx->done && load_rlx(&ctx->head.error) && MODEL_KEEP("ctx-late-done")) {
@@ -462,16 +477,9 @@ goro_chan *goro_ctx_done(goro_ctx *ctx)
 
 /* ---- goroutines ---- */
 
-static struct g *self_g(void)
-{
-	struct m *mp = m_self();
-
-	return mp ? mp->curg : NULL;
-}
-
 goro_ctx *goro_ctx_use(goro_ctx *ctx)
 {
-	struct g *gp = self_g();
+	struct g *gp = g_self();
 
 	if (!gp)
 		panic_at("goro_ctx_use outside a goroutine");
@@ -482,13 +490,14 @@ goro_ctx *goro_ctx_use(goro_ctx *ctx)
 
 goro_ctx *goro_ctx_current(void)
 {
-	struct g *gp = self_g();
+	struct g *gp = g_self();
 
 	return gp ? (goro_ctx *)gp->ctx : NULL;
 }
 
 int goro_ctx_sleep_until(int64_t deadline)
 {
+	CALL_SCOPE;
 	if (call_is_canceled())
 		return -ECANCELED;
 	if (deadline_is_past(deadline))

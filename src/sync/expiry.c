@@ -47,7 +47,7 @@ static void expiry_hold(struct expiry *e)
 void expiry_drop(struct expiry *e)
 {
 	if (e && add_acq_rel(&e->refs, (uint32_t)-1) == 1) /* EXPIRY-REF: what others did */
-		os_free(e);
+		call_free(e);
 }
 
 /* Under its lock. */
@@ -87,6 +87,7 @@ static void orphan_remove(struct expiry *e)
 /* One of them, out of the list, with a reference; NULL: there is none. */
 static struct expiry *orphan_take(void)
 {
+	CALL_SCOPE;
 	lock_acquire(&orphans.lock);
 	struct expiry *e = orphans.first;
 	if (e) {
@@ -100,6 +101,7 @@ static struct expiry *orphan_take(void)
 /* False: no heap takes it. */
 static bool expiry_arm(struct expiry *e)
 {
+	CALL_SCOPE;
 	bool is_first = false, is_armed = true;
 	int64_t when = 0;
 
@@ -152,7 +154,7 @@ static void expiry_fire(struct timer *t, struct glist *ready)
 
 struct expiry *expiry_new(goro_ctx *ctx, int64_t when)
 {
-	struct expiry *e = os_alloc(sizeof(*e));
+	struct expiry *e = call_alloc(sizeof(*e));
 
 	if (!e)
 		return NULL;
@@ -176,6 +178,7 @@ void expiry_end(struct expiry *e)
 {
 	if (!e)
 		return;
+	CALL_SCOPE;
 	lock_acquire(&e->lock);
 	e->ctx = NULL;
 	bool was_in_heap = timer_stop(&e->timer) == TIMER_IN_HEAP;

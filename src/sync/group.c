@@ -55,17 +55,27 @@ static inline struct group *group_of(goro_group *g)
 
 /* ---- the children's context ---- */
 
-/* With a reference for the caller; NULL: no memory. */
-static goro_ctx *group_ctx(struct group *group)
+/* With a reference for the caller; NULL: it has none yet. */
+static goro_ctx *group_ctx_now(struct group *group)
 {
+	CALL_SCOPE;
+
 	lock_acquire(&group->lock);
 	goro_ctx *ctx = goro_ctx_ref(group->ctx);
 	lock_release(&group->lock);
+	return ctx;
+}
+
+/* With a reference for the caller; NULL: no memory. */
+static goro_ctx *group_ctx(struct group *group)
+{
+	goro_ctx *ctx = group_ctx_now(group);
 	if (ctx)
 		return ctx;
 	goro_ctx *fresh = goro_ctx_with_cancel(group->above);
 	if (!fresh)
 		return NULL;
+	CALL_SCOPE;
 	lock_acquire(&group->lock);
 	if (!group->ctx)
 		group->ctx = goro_ctx_ref(fresh);
@@ -89,6 +99,7 @@ goro_ctx *goro_group_ctx(goro_group *g)
 /* With `error` of a child, or 0. */
 static void group_cancel(struct group *group, int error)
 {
+	CALL_SCOPE;
 	goro_ctx *ctx = NULL;
 
 	lock_acquire(&group->lock);
@@ -111,19 +122,28 @@ void goro_group_cancel(goro_group *g)
 
 /* ---- children ---- */
 
+/* False: it is cancelled. Without a context nobody is let in. */
+static bool group_try_in(struct group *group, bool *is_in)
+{
+	CALL_SCOPE;
+
+	lock_acquire(&group->lock);
+	bool is_canceled =
+		group->is_canceled || ctx_is_canceled((struct ctx_head *)group->ctx);
+	*is_in = !is_canceled && group->ctx;
+	if (*is_in)
+		group->n_children++;
+	lock_release(&group->lock);
+	return !is_canceled;
+}
+
 /* GP1. From then on the group keeps its context. 0, -ENOMEM, -ECANCELED. */
 static int group_count_in(struct group *group)
 {
-	bool is_in = false, is_canceled;
+	bool is_in = false;
 
 	while (!is_in) {
-		lock_acquire(&group->lock);
-		is_canceled = group->is_canceled || ctx_is_canceled((struct ctx_head *)group->ctx);
-		is_in = !is_canceled && group->ctx;
-		if (is_in)
-			group->n_children++;
-		lock_release(&group->lock);
-		if (is_canceled)
+		if (!group_try_in(group, &is_in))
 			return -ECANCELED;
 		if (!is_in && !goro_group_ctx((goro_group *)(void *)group))
 			return -ENOMEM;
@@ -134,6 +154,7 @@ static int group_count_in(struct group *group)
 /* GP1 */
 static void group_count_out(struct group *group)
 {
+	CALL_SCOPE;
 	struct waiter *w = NULL;
 
 	lock_acquire(&group->lock);
@@ -195,6 +216,7 @@ int goro_group_go(goro_group *g, int (*fn)(void *), void *arg)
 
 int goro_group_wait(goro_group *g)
 {
+	CALL_SCOPE;
 	struct group *group = group_of(g);
 	struct waiter w = {0};
 	goro_ctx *old = NULL;

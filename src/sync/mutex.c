@@ -226,6 +226,7 @@ void mutex_unlock(struct mutex *m)
 /* The rare parts of the next two are tail calls, so that the usual one needs no frame. */
 __attribute__((noinline)) static void mutex_lock_otherwise(struct mutex *m)
 {
+	CALL_SCOPE;
 	preempt_check();
 	(void)mutex_lock_slow(m, GORO_FOREVER, true);
 	sanitize_acquire(m);
@@ -233,6 +234,7 @@ __attribute__((noinline)) static void mutex_lock_otherwise(struct mutex *m)
 
 __attribute__((noinline)) static void mutex_unlock_otherwise(struct mutex *m)
 {
+	CALL_SCOPE;
 	sanitize_release(m);
 	mutex_unlock_slow(m);
 }
@@ -251,6 +253,7 @@ void goro_mutex_lock(goro_mutex *mutex)
 
 int goro_mutex_lock_until(goro_mutex *mutex, int64_t deadline)
 {
+	CALL_SCOPE;
 	struct mutex *m = mutex_of(mutex);
 	uint32_t unlocked = 0;
 	int error = 0;

@@ -38,6 +38,7 @@ static inline struct once *once_of(goro_once *o)
 /* ON3. Also as a deferred call. */
 static void once_finish(void *arg)
 {
+	CALL_SCOPE;
 	struct once *o = arg;
 	struct woken woken = {0};
 	struct waiter *w;
@@ -67,6 +68,7 @@ static void once_run(struct once *o, void (*fn)(void *), void *arg)
 
 static void once_wait(struct once *o)
 {
+	CALL_SCOPE;
 	struct waiter w = {.next = NULL};
 	uint32_t old;
 

@@ -133,6 +133,7 @@ static bool rw_try_queued(struct rwmutex *rw, uint32_t share)
 __attribute__((noinline)) static int rw_lock_slow(struct rwmutex *rw, uint32_t share,
 						  int64_t deadline, bool is_shielded)
 {
+	CALL_SCOPE;
 	enum wait_reason reason = share == RW_WRITER ? WAIT_RWMUTEX_WRITE : WAIT_RWMUTEX_READ;
 	struct waiter w = {.index = share};
 	bool is_late = deadline_is_past(deadline);
@@ -160,6 +161,7 @@ __attribute__((noinline)) static int rw_lock_slow(struct rwmutex *rw, uint32_t s
  */
 static bool rw_hand_over(struct rwmutex *rw, uint32_t share)
 {
+	CALL_SCOPE;
 	struct woken woken = {0};
 	uint32_t old = share | RW_QUEUED;
 

@@ -235,7 +235,7 @@ static void dequeue_all(struct select *s, uint32_t winner)
 static void select_end(struct select *s)
 {
 	if (s->is_on_heap)
-		os_free(s->waiters);
+		call_free(s->waiters);
 }
 
 /* The run has ended while its G waits. */
@@ -270,6 +270,7 @@ static int wait_for_any(struct select *s, int64_t deadline)
 
 static int select_among(struct select *s, size_t n, int64_t deadline)
 {
+	CALL_SCOPE;
 	struct m *mp = m_self();
 	uint64_t seed;
 	int index;
@@ -313,7 +314,7 @@ static int select_few(struct select *s, size_t n, int64_t deadline)
 
 static int select_many(struct select *s, size_t n, int64_t deadline)
 {
-	s->waiters = os_alloc(s->n * (sizeof(struct waiter) + 2 * sizeof(uint32_t)));
+	s->waiters = call_alloc(s->n * (sizeof(struct waiter) + 2 * sizeof(uint32_t)));
 	if (!s->waiters)
 		return -ENOMEM;
 	s->is_on_heap = true;
@@ -327,6 +328,7 @@ static int select_many(struct select *s, size_t n, int64_t deadline)
 /* All channels but one are NULL: 0 or an error, as of that channel's own calls. */
 static inline int select_one(const goro_case *cs, bool is_alone, int64_t deadline)
 {
+	CALL_SCOPE;
 	bool is_plain = is_alone && deadline == GORO_FOREVER;
 
 	if (cs->is_send)
@@ -337,6 +339,7 @@ static inline int select_one(const goro_case *cs, bool is_alone, int64_t deadlin
 
 static int select_none(size_t n, int64_t deadline)
 {
+	CALL_SCOPE;
 	if (deadline_is_past(deadline))
 		return -ETIMEDOUT;
 	return wait_for_nothing(n == 0 ? WAIT_SELECT_NO_CASES : WAIT_SELECT, deadline);

@@ -140,6 +140,7 @@ static bool sem_try_queued(struct sem *s, uint64_t need)
 __attribute__((noinline)) static int sem_acquire_slow(struct sem *s, uint64_t need,
 						      int64_t deadline)
 {
+	CALL_SCOPE;
 	struct sem_waiter w = {.need = need};
 	bool is_late = deadline_is_past(deadline);
 
@@ -198,6 +199,7 @@ bool goro_sem_tryacquire(goro_sem *sem, int64_t n)
 /* Somebody is queued. False: nobody is any more, and the word alone decides. */
 __attribute__((noinline)) static bool sem_release_slow(struct sem *s, uint64_t units)
 {
+	CALL_SCOPE;
 	struct woken woken = {0};
 
 	lock_acquire(&s->lock);

@@ -41,6 +41,7 @@ static bool sleep_commit(struct g *gp, void *arg)
 
 void goro_sleep_until(int64_t deadline)
 {
+	CALL_SCOPE;
 	if (unlikely(call_is_canceled()))
 		panic_canceled();
 	struct m *mp = m_self();

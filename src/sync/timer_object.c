@@ -139,7 +139,7 @@ static void object_fire(struct timer *timer, struct glist *ready)
 	bool is_last = !is_armed && object_drop(t);
 	lock_release(&t->lock);
 	if (is_last)
-		os_free(t);
+		call_free(t);
 	if (woken && woken->gp)
 		glist_push(ready, woken->gp);
 	else if (woken)
@@ -176,12 +176,12 @@ static goro_chan *timer_chan_make(void)
 
 static goro_timer *timer_new(enum timer_kind kind)
 {
-	goro_timer *t = os_alloc(sizeof(*t));
+	goro_timer *t = call_alloc(sizeof(*t));
 
 	if (!t)
 		return NULL;
 	if (kind != TIMER_IS_FUNC && !(t->chan = timer_chan_make())) {
-		os_free(t);
+		call_free(t);
 		return NULL;
 	}
 	lock_init(&t->lock, LOCK_TIMER);
@@ -199,6 +199,7 @@ static goro_timer *timer_begin(goro_timer *t, int64_t ns)
 
 	if (!t)
 		return NULL;
+	CALL_SCOPE;
 	int64_t when = timer_when(ns);
 	lock_acquire(&t->lock);
 	bool is_armed = object_arm(t, when, &is_first);
@@ -287,6 +288,7 @@ static bool object_disarm(goro_timer *t)
 
 bool goro_timer_stop(goro_timer *t)
 {
+	CALL_SCOPE;
 	preempt_check();
 	if (unlikely(!is_timer(t)))
 		panic_at("time: Stop called on uninitialized Timer");
@@ -298,6 +300,7 @@ bool goro_timer_stop(goro_timer *t)
 
 bool goro_timer_reset(goro_timer *t, int64_t ns)
 {
+	CALL_SCOPE;
 	bool is_first = false;
 
 	preempt_check();
@@ -320,6 +323,19 @@ bool goro_timer_reset(goro_timer *t, int64_t ns)
 	return was_active;
 }
 
+/* The program's reference goes. True: it was the last. */
+static bool object_end(goro_timer *t)
+{
+	CALL_SCOPE;
+
+	lock_acquire(&t->lock);
+	(void)object_disarm(t);
+	t->kind = TIMER_IS_NONE;
+	bool is_last = object_drop(t);
+	lock_release(&t->lock);
+	return is_last;
+}
+
 void goro_timer_free(goro_timer *t)
 {
 	if (!t)
@@ -327,12 +343,8 @@ void goro_timer_free(goro_timer *t)
 	if (unlikely(!is_timer(t)))
 		panic_at("time: Free called on uninitialized Timer");
 	goro_chan *chan = t->chan;
-	lock_acquire(&t->lock);
-	(void)object_disarm(t);
-	t->kind = TIMER_IS_NONE;
-	bool is_last = object_drop(t);
-	lock_release(&t->lock);
+	bool is_last = object_end(t);
 	goro_chan_unref(chan);
 	if (is_last)
-		os_free(t);
+		call_free(t);
 }

@@ -52,6 +52,7 @@ static void waitgroup_clear_waited(struct waitgroup *wg)
  */
 __attribute__((noinline)) static bool waitgroup_finish(struct waitgroup *wg, uint64_t state)
 {
+	CALL_SCOPE;
 	struct woken woken = {0};
 	struct waiter *w;
 
@@ -116,6 +117,7 @@ static void waitgroup_leave(struct waitgroup *wg, struct waiter *w)
 
 __attribute__((noinline)) static int waitgroup_wait_slow(struct waitgroup *wg, int64_t deadline)
 {
+	CALL_SCOPE;
 	struct waiter w = {.next = NULL};
 	bool is_late = deadline_is_past(deadline);
 	uint64_t old;

@@ -237,13 +237,6 @@ void woken_wake_many(struct waiter *first)
 	ready_list(&list);
 }
 
-static struct g *waiting_g(void)
-{
-	struct m *mp = m_self();
-
-	return mp ? mp->curg : NULL;
-}
-
 /* A goroutine that only a pop can wake. */
 static inline void wait_plainly(struct g *gp, struct waiter *w, struct lock *l,
 				enum wait_reason reason)
@@ -258,7 +251,7 @@ static inline void wait_plainly(struct g *gp, struct waiter *w, struct lock *l,
 
 int waitq_wait_only(struct waiter *w, struct lock *l, enum wait_reason reason, int64_t deadline)
 {
-	struct g *gp = waiting_g();
+	struct g *gp = g_self();
 
 	if (unlikely(!gp || deadline != OS_FOREVER || gp->ctx))
 		return wait_rarer(w, l, reason, deadline);
@@ -268,7 +261,7 @@ int waitq_wait_only(struct waiter *w, struct lock *l, enum wait_reason reason, i
 
 void waitq_wait_shielded(struct waiter *w, struct lock *l, enum wait_reason reason)
 {
-	struct g *gp = waiting_g();
+	struct g *gp = g_self();
 
 	if (likely(gp != NULL))
 		wait_plainly(gp, w, l, reason);

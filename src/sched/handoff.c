@@ -1,0 +1,332 @@
+/*
+ * handoff.c - taking the P of a thread that is away, and coming back without one.
+ *
+ *   goro_syscall_enter, or any call that blocks -> sysmon, world_stop, who comes back
+ *        -> [p_take] -> [handoff] -> another M
+ *   goro_syscall_exit, or any call of the library -> [call_enter_slow] -> the old P, an idle one, one
+ *        of another system call; else the G queues and the M sleeps
+ *
+ * HO1  Who owns a P is settled by an asymmetric handshake. Coming in: at = RUNTIME; AT-ENTER: light
+ *      fence; read is_taken. Taking, under sched.lock: is_taken = 1; AT-TAKE: heavy fence; read at:
+ *      RUNTIME, and it is not taken. One of the two sees the other.
+ * HO2  Who comes in and sees is_taken waits for sched.lock, under which the P is there still, or is
+ *      gone for good.
+ * HO3  A P is taken only when somebody waits for it: a G in its ring or the global queue, a timer
+ *      that is due, or who stops the world. Else the thread finds it again when it comes back.
+ * HO4  A thread is known to be blocked, although nobody announced it, when its CPU clock has not
+ *      moved between two looks and the kernel says that it sleeps: one that only waits for a CPU
+ *      keeps its P.
+ *
+ * HO5  A P whose last calls were long ones, as they turned out, is given away at once when the next
+ *      begins and somebody waits: not before sysmon comes round would be too late for a thousand
+ *      goroutines that all call something long.
+ *
+ * HO6  A P that is handed on lies in the idle list until somebody comes for it: who comes back from a
+ *      call, without any delay, or a thread that was woken to look. While it was on its way to a
+ *      thread that had to wake up first, a thousand goroutines in short calls waited in a queue.
+ *
+ * Entering and leaving cost a store and a load; there is no read-modify-write and no lock.
+ *
+ * Locking: sched.lock. Go: entersyscall, exitsyscall, retake, handoffp in runtime/proc.go; there a P
+ * has a state that both sides change by compare-and-swap, and a call that is not marked is not seen.
+ */
+#include "event/timer.h"
+#include "goro.h"
+#include "os/os.h"
+#include "queue/globq.h"
+#include "queue/runq.h"
+#include "sched/sched.h"
+
+#define SYSCALL_HEAT 16u               /* HO5 */
+#define SYSCALL_LONG_NS INT64_C(20000) /* worth a hand-over to another thread */
+#define START_AHEAD 8u                 /* threads that are made at a time for such calls */
+#define LOOK_AGAIN_NS INT64_C(50000) /* between two looks at a thread that may be blocked */
+
+/* ---- taking ---- */
+
+bool p_take(struct p *pp)
+{
+	struct m *mp = load_acq(&pp->m); /* P-OWNER */
+
+	if (!mp || load_rlx(&mp->at) == AT_RUNTIME) /* relaxed: a hint */
+		return false;
+	store_rlx(&mp->is_taken, 1); /* relaxed: ordered by the fence */
+	if (MODEL_KEEP("take-fence"))
+		fence_heavy(); /* AT-TAKE: is_taken, then the look at where it is */
+	/* AT-ENTER: what it did with the P; relaxed: it does not change while it is away */
+	if ((load_acq(&mp->at) == AT_RUNTIME && MODEL_KEEP("take-look")) ||
+	    load_rlx(&mp->p) != pp) {
+		store_rlx(&mp->is_taken, 0); /* relaxed: HO2 */
+		return false;
+	}
+	store_rlx(&mp->p, NULL); /* relaxed: HO1 */
+	mp->old_p = pp;
+	store_rlx(&pp->m, NULL); /* relaxed: under the lock */
+	preempt_clear(pp);
+	return true;
+}
+
+bool somebody_waits(struct p *pp, int64_t now)
+{
+	return !runq_is_empty(&pp->runq) || globq_size() || timers_first(&pp->timers) <= now ||
+	       load_rlx(&sched.stop_wanted); /* relaxed: under the lock */
+}
+
+/* HO4. What is seen is kept for the next look. */
+static bool is_blocked(struct p *pp, const struct m *mp, int64_t now, bool *is_doubtful)
+{
+	struct p_watch *old = &pp->watch;
+	struct p_watch seen = {.tid = mp->tid,
+			       .tick = load_rlx(&pp->sched_calls) + /* relaxed: compared */
+				       load_rlx(&pp->syscall_tick), /* relaxed: likewise */
+			       .cpu_ns = os_thread_cpu_ns(mp->tid),
+			       .at_ns = now};
+	bool is_same = old->tid == seen.tid;
+	int64_t ran_ns = seen.cpu_ns - old->cpu_ns, passed_ns = now - old->at_ns;
+
+	/* Away for half of the time: another look soon, but not one after the other. */
+	*is_doubtful = is_same && passed_ns > 2 * LOOK_AGAIN_NS && ran_ns < passed_ns / 2;
+	is_same = is_same && old->tick == seen.tick && ran_ns == 0;
+	*old = seen;
+	return is_same && os_thread_is_asleep(seen.tid);
+}
+
+/* An announced call that goes on since the last look, so for 20 us at least. */
+static bool is_in_syscall(struct p *pp)
+{
+	uint32_t tick = load_rlx(&pp->syscall_tick); /* relaxed: only compared */
+	bool is_same = pp->watch.tid == -1 && pp->watch.tick == tick;
+
+	pp->watch = (struct p_watch){.tid = -1, .tick = tick};
+	return is_same;
+}
+
+/* Under sched.lock. True: the P is the caller's. *soon: look again in LOOK_AGAIN_NS. */
+static bool retake_one(struct p *pp, int64_t now, bool *soon)
+{
+	const struct m *mp = load_acq(&pp->m); /* P-OWNER */
+	uint32_t at = mp ? load_rlx(&mp->at) : AT_RUNTIME; /* relaxed: a hint */
+	bool is_away, is_doubtful = false;
+
+	if (at == AT_RUNTIME || !somebody_waits(pp, now)) {
+		pp->watch.tid = 0;
+		return false;
+	}
+	if (at == AT_SYSCALL) {
+		is_away = is_in_syscall(pp);
+		is_doubtful = !is_away;
+	} else {
+		is_away = is_blocked(pp, mp, now, &is_doubtful);
+	}
+	*soon |= is_doubtful;
+	if (!is_away || !p_take(pp))
+		return false;
+	if (at == AT_SYSCALL)
+		pp->syscall_heat = SYSCALL_HEAT; /* HO5 */
+	return true;
+}
+
+bool retake(int64_t now)
+{
+	uint32_t n = load_acq(&sched.n_procs); /* PROCS-SET */
+	struct p *taken = NULL;
+	bool soon = false;
+
+	lock_acquire(&sched.lock);
+	for (uint32_t i = 0; i < n; i++) {
+		struct p *pp = sched.p[i];
+		if (load_rlx(&pp->state) != P_RUNNING) /* relaxed: under the lock */
+			continue;
+		if (retake_one(pp, now, &soon)) {
+			pp->idle_link = taken;
+			taken = pp;
+		} else {
+			preempt_watch(pp, now);
+		}
+	}
+	lock_release(&sched.lock);
+	soon |= taken != NULL; /* others may wait for the next */
+	while (taken) {
+		struct p *next = taken->idle_link;
+		handoff(taken);
+		taken = next;
+	}
+	return soon;
+}
+
+/* Under sched.lock: pp, which is idle now, must not stay so. */
+static bool has_work(struct p *pp)
+{
+	return !runq_is_empty(&pp->runq) || globq_size() ||
+	       (timers_first(&pp->timers) != TIMER_NEVER &&
+		!load_rlx(&sched.keeper_taken)); /* relaxed: FN3 */
+}
+
+void handoff(struct p *pp)
+{
+	int64_t first;
+
+	lock_acquire(&sched.lock);
+	/* relaxed: under the lock. ST2: to the thread of a stopped goroutine, if to nobody else */
+	if (load_rlx(&sched.n_stopped) && !idle.n_m && has_work(pp)) {
+		start_m_locked(pp, false);
+		return;
+	}
+	world_put_away(pp); /* who comes back from a call finds it there */
+	if (load_rlx(&sched.stop_wanted)) { /* relaxed: under the lock */
+		lock_release(&sched.lock);
+	} else if (has_work(pp)) {
+		start_looking();
+	} else {
+		lock_release(&sched.lock);
+		fence_heavy(); /* WAKE-SLEEP: the idle P is visible, then the look at all work */
+		if (work_is_visible(&first) || first != TIMER_NEVER)
+			wake();
+	}
+}
+
+/* ---- coming back ---- */
+
+static struct p *p_of_another(void)
+{
+	uint32_t n = load_acq(&sched.n_procs); /* PROCS-SET */
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct p *pp = sched.p[i];
+		const struct m *mp = load_acq(&pp->m); /* P-OWNER */
+		/* relaxed: a hint */
+		if (mp && load_rlx(&mp->at) == AT_SYSCALL && p_take(pp))
+			return pp;
+	}
+	return NULL;
+}
+
+/* Under sched.lock. */
+static struct p *p_for(struct m *mp)
+{
+	if (load_rlx(&sched.stop_wanted)) /* relaxed: under the lock */
+		return NULL;
+	struct p *pp = mp->old_p ? idle_get_this_p(mp->old_p) : NULL;
+	if (!pp)
+		pp = idle_get_p();
+	return pp ? pp : p_of_another();
+}
+
+static void *queue_on_g0(void *arg)
+{
+	struct g *gp = arg;
+	struct m *mp = gp->m;
+
+	mp->curg = NULL;
+	gp->m = NULL;
+	g_transition(gp, G_RUNNING, G_RUNNABLE);
+	lock_acquire(&sched.lock);
+	bool is_over = load_rlx(&sched.run_state) == RUN_ENDING; /* relaxed: under the lock */
+	lock_release(&sched.lock);
+	if (is_over)
+		return mp->g0_sp; /* the G is buried where it stands: it may be in the queue */
+	globq_put(gp);
+	wake();
+	if (!mp->locked_g && !stop_m(mp))
+		return mp->g0_sp;
+	return schedule(mp);
+}
+
+__attribute__((noinline)) void call_enter_slow(void)
+{
+	struct m *mp = m_self();
+	int saved_errno = self_errno();
+
+	lock_acquire(&sched.lock);
+	store_rlx(&mp->is_taken, 0); /* relaxed: HO2 */
+	if (load_rlx(&mp->p)) {      /* relaxed: under the lock */
+		lock_release(&sched.lock);
+		return; /* it was only looked at */
+	}
+	struct p *pp = p_for(mp);
+	mp->old_p = NULL;
+	lock_release(&sched.lock);
+	int64_t away_ns = mp->gave_at ? os_now() - mp->gave_at : SYSCALL_LONG_NS;
+	mp->gave_at = 0;
+	if (pp) {
+		acquire_p(mp, pp);
+		sysmon_wake_if_asleep();
+	} else {
+		switch_to_g0(mp, mp->curg, queue_on_g0);
+	}
+	if (away_ns < SYSCALL_LONG_NS)
+		load_rlx(&m_self()->p)->syscall_heat = 0; /* relaxed: our own */
+	self_errno_set(saved_errno);
+}
+
+/* ---- the calls ---- */
+
+/* HO5 */
+static void give_away(struct m *mp)
+{
+	int saved_errno = self_errno();
+
+	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
+
+	mp->gave_at = os_now();
+	mp->old_p = pp;
+	store_rlx(&mp->is_taken, 1); /* relaxed: our own thread reads it; nobody takes what is gone */
+	uint32_t n_waiting = globq_size() + runq_length(&pp->runq);
+	handoff(release_p(mp));
+	if (load_rlx(&sched.is_start_wanted)) /* relaxed: a hint */
+		starter_ask_more(n_waiting < START_AHEAD ? n_waiting : START_AHEAD);
+	self_errno_set(saved_errno);
+}
+
+void goro_syscall_enter(void)
+{
+	struct g *gp = g_self();
+
+	if (!gp || gp->syscall_depth++)
+		return;
+	(void)call_enter();
+	struct m *mp = m_self();
+	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
+	store_rlx(&pp->syscall_tick, load_rlx(&pp->syscall_tick) + 1); /* relaxed: only we write */
+	if (unlikely(pp->syscall_heat) && (!runq_is_empty(&pp->runq) || globq_size()))
+		give_away(mp);
+	store_rel(&mp->at, AT_SYSCALL); /* AT-ENTER: what we did with the P */
+}
+
+void goro_syscall_exit(void)
+{
+	struct g *gp = g_self();
+
+	if (!gp)
+		return;
+	if (unlikely(gp->syscall_depth == 0))
+		panic_at("goro_syscall_exit without goro_syscall_enter");
+	if (--gp->syscall_depth)
+		return;
+	(void)call_enter();
+	struct p *pp = load_rlx(&m_self()->p); /* relaxed: our own */
+	if (unlikely(pp->syscall_heat))
+		pp->syscall_heat--;
+	preempt_check();
+	store_rel(&m_self()->at, AT_PROGRAM); /* AT-ENTER: what we did with the P */
+}
+
+void goro_blocking(void (*fn)(void *), void *arg)
+{
+	if (!fn)
+		panic_at("goro_blocking of nil func value");
+	goro_syscall_enter();
+	ctx_call(fn, arg); /* no C++ exception may pass */
+	goro_syscall_exit();
+}
+
+void call_abandon(void)
+{
+	struct g *gp = g_self();
+
+	if (!gp)
+		return;
+	(void)call_enter();
+	gp->syscall_depth = 0;
+	store_rel(&m_self()->at, AT_PROGRAM); /* AT-ENTER: what we did with the P */
+}
