@@ -88,6 +88,7 @@ static void on_fault(int signo, siginfo_t *info, void *context)
 		os_signal_forward(signo, info, context, old);
 		return;
 	}
+	store_rlx(&mp->at, AT_RUNTIME); /* relaxed: our own; we do not go back */
 	fatal_begin();
 	fault_context = context;
 	fault.gp = gp;
