@@ -123,6 +123,7 @@ static bool rw_try_queued(struct rwmutex *rw, uint32_t share)
 
 	if (!(old & RW_QUEUED) || rw_obstacles(old, share))
 		return false;
+	CALL_SCOPE;
 	lock_acquire(&rw->lock);
 	bool is_taken = rw_take_or_mark(rw, share, true);
 	lock_release(&rw->lock);

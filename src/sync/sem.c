@@ -131,6 +131,7 @@ static bool sem_try_queued(struct sem *s, uint64_t need)
 
 	if (!(old & SEM_QUEUED) || old >> SEM_SHIFT < need)
 		return false;
+	CALL_SCOPE;
 	lock_acquire(&s->lock);
 	bool is_taken = sem_take_or_mark(s, need, true);
 	lock_release(&s->lock);
