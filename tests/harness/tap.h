@@ -249,6 +249,19 @@ TAP_UNUSED static uint64_t tap_random(uint64_t *state)
 	return z ^ (z >> 31);
 }
 
+/*
+ * How many of the rounds that a thorough run makes (-s 5, make check) are made in fewer seconds
+ * (-s 1, make test): for cases whose chance of finding something grows with their rounds.
+ */
+enum { TAP_THOROUGH_S = 5 };
+
+TAP_UNUSED static int tap_share(int rounds)
+{
+	int seconds = tap_seconds < TAP_THOROUGH_S ? tap_seconds : TAP_THOROUGH_S;
+	int share = rounds * seconds / TAP_THOROUGH_S;
+	return share > 1 ? share : 1;
+}
+
 /* A figure of /proc/self/status in KiB ("VmRSS:"), or of /proc/meminfo. */
 TAP_UNUSED static int64_t tap_kib(const char *file, const char *field)
 {
