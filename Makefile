@@ -336,11 +336,11 @@ run-examples:;		$(variant_make) exec-examples $(release)
 run-docs:;		$(variant_make) exec-docs $(release)
 run-man:;		$(variant_make) exec-man $(release)
 run-unit:;		$(variant_make) exec-unit $(debug)
-run-conform:;		$(variant_make) exec-conform $(release) RUNFLAGS='-s 1 -p 1,2,4 $(RUNFLAGS)'
+run-conform:;		$(variant_make) exec-conform $(release) RUNFLAGS='-s 1 -p 1,4 $(RUNFLAGS)'
 run-errors:;		$(variant_make) exec-errors $(release)
-run-stress:;		$(variant_make) exec-stress $(release) RUNFLAGS='-s 1 -p 1,2,4 $(RUNFLAGS)'
+run-stress:;		$(variant_make) exec-stress $(release) RUNFLAGS='-s 1 -p 1,4 $(RUNFLAGS)'
 run-stress-tsan:;	$(variant_make) exec-stress $(tsan) RUNFLAGS='-t 3 -s 1 -p 4 $(RUNFLAGS)'
-run-stress-asan:;	$(variant_make) exec-stress $(asan) RUNFLAGS='-t 3 -s 1 -p 4 $(RUNFLAGS)'
+run-stress-asan:;	$(variant_make) exec-stress $(asan) RUNFLAGS='-t 3 -s 1 -p 2 $(RUNFLAGS)'
 run-fuzz:;		$(variant_make) exec-fuzz $(asan) RUNFLAGS='-t 3 -s 3 $(RUNFLAGS)'
 run-fault:;		$(variant_make) exec-fault $(asan) RUNFLAGS='-t 3 $(RUNFLAGS)'
 run-model:;		+@EXPLORE_QUICK=1 $(model_check)

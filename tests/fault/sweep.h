@@ -10,8 +10,8 @@
  *      or a panic whose text names what was short. A hang, a signal, an internal check, another
  *      status or another text is a failure.
  * SW2  One fault only: a call that was refused works when it is made again.
- * SW3  Every n is tried up to DENSE, in a short run (make test) up to half of it; beyond, n grows by
- *      about one in STRIDE, from the seed. The _each cases (slow) try every n.
+ * SW3  Every n is tried up to DENSE, in a short run (make test) up to half of it; beyond, n grows
+ *      by about one in STRIDE, from the seed. The _each cases (slow) try every n.
  *
  * SWEEP_ONLY=mmap:7+ in the environment makes one run and shows what it wrote.
  *

@@ -277,7 +277,7 @@ TAP_UNUSED static int64_t tap_kib(const char *file, const char *field)
 	return value;
 }
 
-/* Counted page by page: what status says of it is 128 KiB a CPU off, up or down, since Linux 6.2. */
+/* Counted page by page: what status says of it may be 128 KiB a CPU off since Linux 6.2. */
 TAP_UNUSED static int64_t tap_rss_kib(void)
 {
 	int64_t exact_kib = tap_kib("/proc/self/smaps_rollup", "Rss:");
