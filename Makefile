@@ -326,6 +326,8 @@ arm64 := ARCH=arm64 CROSS_COMPILE=$(arm64_prefix) CC=$(arm64_prefix)gcc CXX=$(ar
 QEMU ?= env TAP_EMULATED=1 qemu-aarch64 -L /usr/aarch64-linux-gnu
 VALGRIND ?= valgrind -q --error-exitcode=99 --leak-check=no --fair-sched=try
 
+model_check = $(MAKE) --no-print-directory $(jobs) -C tests/model check OUT=$(CURDIR)/build/model
+
 run-header:;		$(variant_make) exec-header $(release)
 run-sanitize:;		$(variant_make) exec-sanitize $(release)
 run-abi:;		$(variant_make) exec-abi $(release)
@@ -334,17 +336,18 @@ run-examples:;		$(variant_make) exec-examples $(release)
 run-docs:;		$(variant_make) exec-docs $(release)
 run-man:;		$(variant_make) exec-man $(release)
 run-unit:;		$(variant_make) exec-unit $(debug)
-run-conform:;		$(variant_make) exec-conform $(release)
+run-conform:;		$(variant_make) exec-conform $(release) RUNFLAGS='-s 1 -p 1,4 $(RUNFLAGS)'
 run-errors:;		$(variant_make) exec-errors $(release)
-run-stress:;		$(variant_make) exec-stress $(release) RUNFLAGS='-s 2 $(RUNFLAGS)'
-run-stress-tsan:;	$(variant_make) exec-stress $(tsan) RUNFLAGS='-t 3 -s 2 -p 2,8 $(RUNFLAGS)'
-run-stress-asan:;	$(variant_make) exec-stress $(asan) RUNFLAGS='-t 3 -s 2 -p 2,8 $(RUNFLAGS)'
+run-stress:;		$(variant_make) exec-stress $(release) RUNFLAGS='-s 1 -p 1,4 $(RUNFLAGS)'
+run-stress-tsan:;	$(variant_make) exec-stress $(tsan) RUNFLAGS='-t 3 -s 1 -p 4 $(RUNFLAGS)'
+run-stress-asan:;	$(variant_make) exec-stress $(asan) RUNFLAGS='-t 3 -s 1 -p 2 $(RUNFLAGS)'
 run-fuzz:;		$(variant_make) exec-fuzz $(asan) RUNFLAGS='-t 3 -s 3 $(RUNFLAGS)'
 run-fault:;		$(variant_make) exec-fault $(asan) RUNFLAGS='-t 3 $(RUNFLAGS)'
-run-model:;		+@$(MAKE) --no-print-directory $(jobs) -C tests/model check OUT=$(CURDIR)/build/model
+run-model:;		+@EXPLORE_QUICK=1 $(model_check)
 
 # What make check adds.
 
+run-model-full:;	+@$(model_check)
 run-examples-clang:;	$(variant_make) exec-examples $(release) $(clang)
 run-unit-clang:;	$(variant_make) exec-unit $(debug) $(clang)
 run-conform-clang:;	$(variant_make) exec-conform $(release) $(clang)
@@ -374,9 +377,10 @@ run-warnings:
 		fi; \
 	done; exit $$status
 
-fast_suites := tools floors header sanitize abi cmd examples docs man unit model errors conform fault fuzz stress \
-	stress-tsan stress-asan
-slow_suites := tidy:python3 orders warnings amalgamation examples-clang:clang \
+# Those with a + do one thing after the other, and run side by side; abi has built what they share.
+fast_suites := tools floors abi +header +sanitize +cmd +examples +docs +man unit model errors conform fault fuzz \
+	stress stress-tsan stress-asan
+slow_suites := model-full tidy:python3 orders warnings amalgamation examples-clang:clang \
 	unit-clang:clang errors-clang:clang conform-clang:clang conform-debug stress-debug \
 	stress-tsan-clang:clang unit-memcheck:valgrind \
 	unit-arm64:$(arm64_prefix)gcc,qemu-aarch64 conform-arm64:$(arm64_prefix)gcc,qemu-aarch64
@@ -388,7 +392,8 @@ test:
 # The same with the slow cases (-a), longer, at more numbers of Ps; and everything else.
 thorough := -a -s 5 -p 1,2,4,8
 check:
-	+@MAKE='$(MAKE) RUNFLAGS="$(thorough)"' V='$(V)' tools/suites build/logs-check $(fast_suites) $(slow_suites)
+	+@MAKE='$(MAKE) RUNFLAGS="$(thorough)"' V='$(V)' tools/suites build/logs-check \
+		$(filter-out model,$(fast_suites)) $(slow_suites)
 
 # What continuous integration runs after make test: make check without what make test has run already, and
 # without the emulator and memcheck, whose own speed is still measured by the time limits.

@@ -555,7 +555,7 @@ GORO_CASE(dumps_while_everything_runs, .id = "DIA-06", .is_race = true)
 
 enum { IDLE = 1000 };
 
-GORO_CASE(idle_program_uses_no_cpu, .id = "DIA-07", .is_alone = true)
+GORO_CASE(idle_program_uses_no_cpu, .id = "DIA-07")
 {
 	goro_chan *c = goro_chan_make(0, 0);
 	int64_t used = INT64_MAX, allowed = GORO_MS(5);

@@ -263,7 +263,8 @@ GORO_CHILD(last_worker_overflows)
 
 TAP_CASE(overflow_on_any_worker_is_named, .id = "PAN-07")
 {
-	for (int i = 0; i < 10; i++)
+	int n_rounds = tap_share(10);
+	for (int i = 0; i < n_rounds; i++)
 		expect_overflow("last_worker_overflows", "recurses_small");
 }
 
@@ -370,7 +371,8 @@ TAP_CASE(one_of_two_overflows_at_once_is_reported, .id = "PAN-07", .procs = "2+"
 	struct tap_child c;
 	if (TAP_SANITIZED)
 		tap_skip("the sanitizer's own handler reports overflows");
-	for (int i = 0; i < 20; i++) {
+	int n_rounds = tap_share(20);
+	for (int i = 0; i < n_rounds; i++) {
 		tap_child(&c, "two_overflow_at_once");
 		expect_child(&c, 2, "fatal error: stack overflow\n");
 		const char *said = strstr(c.err, "stack overflow");

@@ -462,8 +462,7 @@ static void change_maxprocs(int n, uint64_t seed)
 }
 
 /* Rings, next slots, sleepers and locked ones must all be handed over when a P goes away. */
-GORO_CASE(maxprocs_changes_a_thousand_times_while_everything_runs, .id = "SCH-14", .timeout_s = 60,
-	  .is_race = true)
+GORO_CASE(maxprocs_changes_while_everything_runs, .id = "SCH-14", .timeout_s = 60, .is_race = true)
 {
 	goro_chan *a = goro_chan_make(0, 0), *b = goro_chan_make(0, 1);
 	int n_relayed = 0, n_yields = 0, n_early = 0, n_spawned = 0, n_run = 0, n_moved = 0;
@@ -476,7 +475,7 @@ GORO_CASE(maxprocs_changes_a_thousand_times_while_everything_runs, .id = "SCH-14
 	}
 	go(locked_until_stopped, &n_moved);
 	goro_chan_send(a, NULL);
-	change_maxprocs(1000 / TAP_SLOWER, tap_seed());
+	change_maxprocs(tap_share(1000) / TAP_SLOWER, tap_seed());
 	/* Each of them has gone on since the last change. */
 	int relayed = load(&n_relayed), yields = load(&n_yields), spawned = load(&n_spawned);
 	wait_for(load(&n_relayed) > relayed + 10 && load(&n_yields) > yields + 10 &&

@@ -389,7 +389,7 @@ static void exits_in_many_ways(int n)
 }
 
 /* At 5 KB a message, one that stays behind each time is 50 MB. */
-GORO_CASE(panics_and_exits_leave_nothing_behind, .id = "PAN-03", .is_alone = true)
+GORO_CASE(panics_and_exits_leave_nothing_behind, .id = "PAN-03")
 {
 	enum { N = 10000 / TAP_SLOWER };
 	exits_in_many_ways(N / 10);

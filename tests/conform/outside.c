@@ -333,7 +333,7 @@ static int uses_some_stacks(void *unused)
 }
 
 /* What the Ps had at hand goes back as well: it would be a quarter of a MiB a run and P. */
-TAP_CASE(runs_one_after_the_other_do_not_grow, .is_alone = true, .timeout_s = 60)
+TAP_CASE(runs_one_after_the_other_do_not_grow, .timeout_s = 60)
 {
 	if (TAP_SANITIZED)
 		tap_skip("a sanitizer's own memory hides it");

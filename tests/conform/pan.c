@@ -117,7 +117,8 @@ GORO_CHILD(many_panic_at_once)
 TAP_CASE(many_panics_at_once_end_the_process_once, .id = "PAN-01", .is_race = true)
 {
 	struct tap_child c;
-	for (int i = 0; i < 10; i++) {
+	int n_rounds = tap_share(10);
+	for (int i = 0; i < n_rounds; i++) {
 		tap_child(&c, "many_panic_at_once");
 		expect_child(&c, 2, "panic: one of many\n\ngoroutine ");
 		const char *first = strstr(c.err, "panic: one");

@@ -339,7 +339,7 @@ static int ends_with_long_messages(void *unused)
 }
 
 /* 100 KB each: caught, replaced, ended by an exit, and left behind by the end of a run. */
-TAP_CASE(long_messages_leave_no_memory_behind, .is_alone = true)
+TAP_CASE(long_messages_leave_no_memory_behind)
 {
 	memset(long_text, 'y', sizeof(long_text) - 1);
 	for (int i = 0; i < 10; i++)

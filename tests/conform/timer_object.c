@@ -292,10 +292,10 @@ GORO_CASE(stopped_timers_do_not_stay_in_memory, .is_alone = true, .procs = "2")
 		for (int i = 0; i < BATCH; i++)
 			goro_timer_free(timers[i]);
 		if (round == 10)
-			before = tap_kib("/proc/self/status", "VmRSS:");
+			before = tap_rss_kib();
 	}
 	if (!TAP_SANITIZED)
-		expect_le(tap_kib("/proc/self/status", "VmRSS:"), before + 256);
+		expect_le(tap_rss_kib(), before + 256);
 }
 
 /* ---- many ---- */

@@ -29,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -44,6 +45,7 @@ struct job {
 	pid_t pid;
 	int output; /* a memfd */
 	int64_t start_ns, deadline_ns;
+	struct rusage used;
 	bool is_quit, is_killed;
 };
 
@@ -217,7 +219,9 @@ static void print_job(const struct job *j, const char *result)
 	       j->name[0] != '\0' ? " " : "", j->name);
 	if (j->ps > 0)
 		printf(" P=%d%s", j->ps, j->is_pinned ? " on one CPU" : "");
-	printf(" (%.2f s)", (double)(now_ns() - j->start_ns) / 1e9);
+	double cpu_s = (double)(j->used.ru_utime.tv_sec + j->used.ru_stime.tv_sec) +
+		       (double)(j->used.ru_utime.tv_usec + j->used.ru_stime.tv_usec) / 1e6;
+	printf(" (%.2f s, CPU %.2f s)", (double)(now_ns() - j->start_ns) / 1e9, cpu_s);
 }
 
 /* Indented, so that a line of a test's output is not taken for a result of ours. */
@@ -319,6 +323,7 @@ static void run_jobs(bool alone, int parallel, const sigset_t *child_signal, con
 	int n_running = 0, status, slot;
 	size_t next = 0;
 	pid_t pid;
+	struct rusage used;
 	for (;;) {
 		while (next < n_jobs && n_running < parallel) {
 			struct job *j = &jobs[next++];
@@ -329,10 +334,11 @@ static void run_jobs(bool alone, int parallel, const sigset_t *child_signal, con
 		}
 		if (n_running == 0 && next == n_jobs)
 			return;
-		while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		while ((pid = wait4(-1, &status, WNOHANG, &used)) > 0) {
 			struct job *j = job_of(pid, running, n_running, &slot);
 			if (j == NULL)
 				continue;
+			j->used = used;
 			end_job(j, status);
 			running[slot] = running[--n_running];
 		}

@@ -377,7 +377,7 @@ static void test_waits(void)
 	explore_finds(&(struct explore_test){"ctx: found when one that is cancelled is waited in",
 					     WAITS(setup_recv, cancel_top_only, nothing,
 						   waiter_has_ended),
-					     TRY(2, 1), .omit = "ctx-enlist-look"},
+					     TRY(1, 1), .omit = "ctx-enlist-look"},
 		      "n_ended");
 	explore_finds(&(struct explore_test){"ctx: found when the race of a wait is left out",
 					     WAITS(setup_recv, cancel_top_only, send_if_awaited,

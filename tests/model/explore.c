@@ -626,6 +626,11 @@ static struct explorer *explorer_of(void)
 	return x;
 }
 
+static bool is_shortened(const struct explore_test *test)
+{
+	return test->is_slow && getenv("EXPLORE_QUICK") != NULL;
+}
+
 static void prepare(const struct explore_test *test)
 {
 	size_t size = (size_t)(_end - __data_start);
@@ -637,6 +642,7 @@ static void prepare(const struct explore_test *test)
 	state_reset();
 	X->test = test;
 	X->preemptions = bound(test->preemptions, 2);
+	X->preemptions -= is_shortened(test);
 	X->delays = bound(test->delays, 1);
 	X->spurious = bound(test->spurious, 0);
 	X->timeouts = bound(test->timeouts, 0);
@@ -723,11 +729,14 @@ static void tap(const struct explore_test *test, bool is_ok, const struct explor
 	X->n_tap++;
 	X->n_tap_failed += !is_ok;
 	printf("%sok %u - %s\n", is_ok ? "" : "not ", X->n_tap, test->name);
-	printf("# %llu executions, %llu steps, %llu pruned%s%s\n",
+	printf("# %llu executions, %llu steps, %llu pruned%s%s%s\n",
 	       (unsigned long long)v->executions, (unsigned long long)v->steps,
-	       (unsigned long long)v->pruned, why[0] ? ": " : "", why);
+	       (unsigned long long)v->pruned, is_shortened(test) ? ", a preemption less" : "",
+	       why[0] ? ": " : "", why);
+	/* What can be chosen depends on the bounds. */
 	if (v->has_failed)
-		printf("# EXPLORE_REPLAY='%s:%s'\n", test->name, v->replay);
+		printf("# %sEXPLORE_REPLAY='%s:%s'\n", is_shortened(test) ? "EXPLORE_QUICK=1 " : "",
+		       test->name, v->replay);
 	fflush(stdout);
 }
 

@@ -123,6 +123,7 @@ struct explore_test {
 	int timeouts;	     /* that fire although others could run [none] */
 	int steps;	     /* of one execution; more is a livelock [3000] */
 	uint64_t executions; /* more is no verdict, a failure [2 000 000] */
+	bool is_slow;	     /* seconds: a preemption less with EXPLORE_QUICK, as in make test */
 
 	unsigned asleep;      /* threads, as bits, that explore_start() starts */
 	bool may_end_blocked; /* all threads asleep is an end like any other */

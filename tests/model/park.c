@@ -174,9 +174,9 @@ int main(void)
 	.setup = from, .thread = {m_main, m_main, m_main_of_reserve, m_main_of_reserve}, \
 	.asleep = 0xc, .finish = all_ended, .may_end_blocked = true
 	explore_holds(&(struct explore_test){"park: one G waits, one on another M wakes it",
-					     PARK(setup_await), TRY(2, 1)});
+					     PARK(setup_await), TRY(2, 1), .is_slow = true});
 	explore_holds(&(struct explore_test){"park: a G whose commit fails goes on at once",
-					     PARK(setup_undecided), TRY(2, 1)});
+					     PARK(setup_undecided), TRY(2, 1), .is_slow = true});
 	explore_holds(&(struct explore_test){"park: two Gs yield", PARK(setup_yield), TRY(1, 1)});
 	explore_holds(&(struct explore_test){"park: one G waits, one yields, then wakes it",
 					     PARK(setup_await_yield), TRY(1, 1)});
@@ -188,7 +188,7 @@ int main(void)
 		.asleep = 0xc, .finish = all_ended, .may_end_blocked = true, TRY(3, 2)});
 	explore_finds(
 		&(struct explore_test){"park: found when others see the G before it is at rest",
-				       PARK(setup_await), TRY(2, 1), .omit = "test-commit"},
+				       PARK(setup_await), TRY(1, 1), .omit = "test-commit"},
 		"data race");
 	return explore_done();
 }

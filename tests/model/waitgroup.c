@@ -133,7 +133,8 @@ static void test_wait(void)
 			   3);
 	explore_holds(&(struct explore_test){"waitgroup: one gives up, the other frees nothing",
 					     WG(setup, write_0, write_1, wait_by_deadline, is_over),
-					     .thread[3] = wait_both, TRY(2, 1), .timeouts = 1});
+					     .thread[3] = wait_both, TRY(2, 1), .timeouts = 1,
+					     .is_slow = true});
 	/* Where it begins to wait only in the second round, both wait for each other. */
 	explore_holds(&(struct explore_test){"waitgroup: two wait, one begins a new round",
 					     WG(setup_one, write_0_when_both_wait, wait_and_reuse,

@@ -169,7 +169,7 @@ static void test_wake(void)
 					     WAKE(3, setup_3, submit_2, all_taken), TRY(1, 1)});
 	explore_holds(&(struct explore_test){"wake: one G while the keeper waits for a timer",
 					     WAKE(LATE, setup_late, submit_ring, all_taken),
-					     TRY(2, 2)});
+					     TRY(2, 2), .is_slow = true});
 	explore_finds(&(struct explore_test){"wake: found without the submitter's fence",
 					     WAKE(2, setup_2, submit_1, all_taken), TRY(2, 3),
 					     .omit = "wake-submit-fence"},

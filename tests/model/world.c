@@ -159,7 +159,8 @@ int main(void)
 #define WORLD(a)                                                                              \
 	.setup = setup, .thread = {a, worker, reserve_worker, reserve_worker}, .asleep = 0xc, \
 	.finish = all_run, .may_end_blocked = true
-	explore_holds(&(struct explore_test){"world: stop against spawn", WORLD(stop), TRY(2, 1)});
+	explore_holds(&(struct explore_test){"world: stop against spawn", WORLD(stop), TRY(2, 1),
+					     .is_slow = true});
 	explore_holds(&(struct explore_test){"world: two Ps become one", WORLD(shrink), TRY(2, 1)});
 	explore_holds(&(struct explore_test){"world: two Ps become three", WORLD(grow), TRY(1, 1)});
 	explore_holds(&(struct explore_test){"world: a stop that does not wait", WORLD(try_to_stop),
@@ -172,14 +173,14 @@ int main(void)
 	explore_holds(&(struct explore_test){"world: stop while no thread is to be had",
 					     .setup = setup_no_thread,
 					     .thread = {stop_three, worker}, .finish = all_run,
-					     .may_end_blocked = true, TRY(2, 1)});
+					     .may_end_blocked = true, TRY(2, 1), .is_slow = true});
 	explore_finds(
 		&(struct explore_test){"world: found when a sleeper does not look at the stop",
-				       WORLD(stop), TRY(2, 1), .omit = "stop-idle-recheck"},
+				       WORLD(stop), TRY(1, 1), .omit = "stop-idle-recheck"},
 		"");
 	explore_finds(
 		&(struct explore_test){"world: found when an M stops after the world has started",
-				       WORLD(try_to_stop), TRY(2, 1), .omit = "stop-here-recheck"},
+				       WORLD(try_to_stop), TRY(1, 1), .omit = "stop-here-recheck"},
 		"");
 	return explore_done();
 }
