@@ -6,7 +6,7 @@
  * TH1  A thread that we start is detached, has a small stack (goroutines bring their own) and
  *      inherits the signal mask of its creator.
  * TH2  The thread-locals are counted once, at the first thread: later a goroutine may have been
- *      stopped with the lock that this takes. A library that is loaded later has its own from malloc.
+ *      stopped with the lock that this takes. A library loaded later has its own from malloc.
  *
  * Locking: none. Go: newosproc in runtime/os_linux.go.
  */

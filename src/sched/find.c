@@ -18,8 +18,8 @@
  *      goes behind it.
  * FN6  The next slot does not shut out the ring: after GLOBQ_TICK slices it goes behind. Sysmon
  *      sees to that for a pair that shares one slice, but a locked G has slices of its own.
- * FN7  Gs that were stopped because they run long come from the global queue one by one, so that what
- *      becomes ready meanwhile, and goes into the ring, waits for one of them and not for all.
+ * FN7  Gs that were stopped because they run long come from the global queue one by one, so that
+ *      what becomes ready meanwhile, and goes into the ring, waits for one of them, not for all.
  *
  * Locking: sched.lock to release and acquire Ps. Go: findRunnable, stealWork, pollWork in
  * runtime/proc.go.

@@ -3,8 +3,8 @@
  *
  *   goro_syscall_enter, or any call that blocks -> sysmon, world_stop, who comes back
  *        -> [p_take] -> [handoff] -> another M
- *   goro_syscall_exit, or any call of the library -> [call_enter_slow] -> the old P, an idle one, one
- *        of another system call; else the G queues and the M sleeps
+ *   goro_syscall_exit, or any call of the library -> [call_enter_slow] -> the old P, an idle one,
+ *        one of another system call; else the G queues and the M sleeps
  *
  * HO1  Who owns a P is settled by an asymmetric handshake. Coming in: at = RUNTIME; AT-ENTER: light
  *      fence; read is_taken. Taking, under sched.lock: is_taken = 1; AT-TAKE: heavy fence; read at:
@@ -21,14 +21,14 @@
  *      begins and somebody waits: not before sysmon comes round would be too late for a thousand
  *      goroutines that all call something long.
  *
- * HO6  A P that is handed on lies in the idle list until somebody comes for it: who comes back from a
- *      call, without any delay, or a thread that was woken to look. While it was on its way to a
+ * HO6  A P that is handed on lies in the idle list until somebody comes for it: who comes back from
+ *      a call, without any delay, or a thread that was woken to look. While it was on its way to a
  *      thread that had to wake up first, a thousand goroutines in short calls waited in a queue.
  *
  * Entering and leaving cost a store and a load; there is no read-modify-write and no lock.
  *
- * Locking: sched.lock. Go: entersyscall, exitsyscall, retake, handoffp in runtime/proc.go; there a P
- * has a state that both sides change by compare-and-swap, and a call that is not marked is not seen.
+ * Locking: sched.lock. Go: entersyscall, exitsyscall, retake, handoffp in runtime/proc.go; there a
+ * P has a state that both sides change by compare-and-swap, and a call without a mark is not seen.
  */
 #include "event/timer.h"
 #include "goro.h"
@@ -53,9 +53,9 @@ bool p_take(struct p *pp)
 	store_rlx(&mp->is_taken, 1); /* relaxed: ordered by the fence */
 	if (MODEL_KEEP("take-fence"))
 		fence_heavy(); /* AT-TAKE: is_taken, then the look at where it is */
-	/* AT-ENTER: what it did with the P; relaxed: it does not change while it is away */
-	if ((load_acq(&mp->at) == AT_RUNTIME && MODEL_KEEP("take-look")) ||
-	    load_rlx(&mp->p) != pp) {
+	uint32_t at = load_acq(&mp->at); /* AT-ENTER: what it did with the P */
+	/* relaxed: it does not change while the M is away */
+	if ((at == AT_RUNTIME && MODEL_KEEP("take-look")) || load_rlx(&mp->p) != pp) {
 		store_rlx(&mp->is_taken, 0); /* relaxed: HO2 */
 		return false;
 	}
@@ -270,7 +270,7 @@ static void give_away(struct m *mp)
 
 	mp->gave_at = os_now();
 	mp->old_p = pp;
-	store_rlx(&mp->is_taken, 1); /* relaxed: our own thread reads it; nobody takes what is gone */
+	store_rlx(&mp->is_taken, 1); /* relaxed: our own thread reads it */
 	uint32_t n_waiting = globq_size() + runq_length(&pp->runq);
 	handoff(release_p(mp));
 	if (load_rlx(&sched.is_start_wanted)) /* relaxed: a hint */

@@ -4,8 +4,8 @@
  *
  *   sysmon (10 ms), world_stop -> [preempt_ask] -> P's request word
  *                              -> [preempt_check] in every call -> yield
- *   sysmon (a round later)     -> SIGURG -> [on_signal] -> [stop_here]: the P goes to another M, the
- *                                 thread waits in the handler for its turn
+ *   sysmon (a round later)     -> SIGURG -> [on_signal] -> [stop_here]: the P goes to another M,
+ *                                 the thread waits in the handler for its turn
  *
  * PR1  The low half of attention is the number of Ps with preempt != 0; each change of one goes
  *      with a change of the other, so that the fast paths read one word that is nearly always 0.
@@ -15,8 +15,8 @@
  *      it holds keeps its owner, since the goroutine goes on on the same thread.
  * PR4  A stopped G is RUNNABLE and is_stopped, lies in a run queue like any other, and is bound to
  *      its M as one that is locked: who picks it hands its own P over (locked.c).
- * PR5  Somebody else must be there for the P: an idle M, or the thread of another stopped G. Else the
- *      starter is asked for one first, and the G runs on until then.
+ * PR5  Somebody else must be there for the P: an idle M, or the thread of another stopped G. Else
+ *      the starter is asked for one first, and the G runs on until then.
  *
  * We do not move the goroutine to another thread, nor change its registers: it may be inside
  * malloc, hold a pthread mutex, or have the address of a thread-local in a register.
@@ -198,7 +198,7 @@ static void stop_here(struct m *mp, struct g *gp, const void *context)
 		mp->next_p = NULL;
 		slice_begin(load_rlx(&mp->p)); /* relaxed: our own */
 	} else {
-		store_rlx(&mp->is_taken, 1); /* relaxed: the run ends: it goes on to its next call */
+		store_rlx(&mp->is_taken, 1); /* relaxed: the run ends; on to its next call */
 	}
 }
 
@@ -261,11 +261,12 @@ void preempt_watch(struct p *pp, int64_t now)
 		pp->seen_tick = tick;
 		pp->seen_since = now;
 	}
-	if (!is_stopping && now - pp->seen_since < SLICE_NS)
+	/* A request that nobody needs would only make every call look: PR1. */
+	if ((!is_stopping && now - pp->seen_since < SLICE_NS) || !somebody_waits(pp, now))
 		return;
 	bool was_asked = load_rlx(&pp->preempt); /* relaxed: a look */
 	preempt_ask(pp);
-	if (was_asked && somebody_waits(pp, now))
+	if (was_asked)
 		stop_ask(pp);
 }
 

@@ -164,7 +164,7 @@ static inline void call_leave(uint32_t was)
 		store_rel(&mp->at, was); /* AT-ENTER: what we did with the P */
 }
 
-/* The explorer tries the handshake by itself (tests/model/handoff.c): the calls stay small there. */
+/* The explorer tries the handshake by itself (tests/model/handoff.c): calls stay small there. */
 #if !defined(GORO_MODEL) || defined(MODEL_CALLS)
 static inline void call_scope_end(const uint32_t *was)
 {
@@ -197,7 +197,7 @@ bool starter_ask(void);
 /* It has just been asked: so many will be needed soon. */
 void starter_ask_more(uint32_t n);
 void starter_wake(void);
-/* In place of os_alloc and os_free where a goroutine, or g0, may be in the middle of a call: ST2. */
+/* In place of os_alloc and os_free where a goroutine, or g0, may be in a call: ST2. */
 void *call_alloc(size_t size);
 void call_free(void *at);
 bool garbage_exists(void);

@@ -16,7 +16,7 @@
  *      namespaces. No code of the program runs on the starter.
  *
  * Locking: sched.lock for the request; a list that is pushed to and taken whole by one atomic
- * step. Orders: GARBAGE. Go: startTemplateThread, newm in runtime/proc.go; there most threads are
+ * step. Orders: FREE-LATER. Go: startTemplateThread, newm in runtime/proc.go; there most threads are
  * started by the M that needs them.
  */
 #include <errno.h>
@@ -45,7 +45,8 @@ void garbage_free(void)
 
 	if (!load_rlx(&garbage)) /* relaxed: a hint */
 		return;
-	for (at = xchg_acq_rel(&garbage, NULL); at; at = next) { /* GARBAGE */
+	at = xchg_acq_rel(&garbage, NULL); /* FREE-LATER: the links */
+	for (; at; at = next) {
 		next = at->next;
 		os_free(at);
 	}
@@ -78,7 +79,7 @@ void call_free(void *at)
 	struct garbage *head = load_rlx(&garbage); /* relaxed: the swap decides */
 	do {
 		g->next = head;
-	} while (!cas_acq_rel(&garbage, &head, g)); /* GARBAGE */
+	} while (!cas_acq_rel(&garbage, &head, g)); /* FREE-LATER: the link */
 }
 
 bool garbage_exists(void)
