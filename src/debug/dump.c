@@ -301,6 +301,7 @@ static void dump(int fd)
 {
 	struct dump d = {.fd = fd};
 
+	symbol_prepare();
 	if (!world_stop(WAIT_STOP_WORLD, os_now() + STOP_WITHIN_NS) &&
 	    load_acq(&sched.run_state) != RUN_ON) /* RUN-STATE */
 		return; /* a plain thread, and the run ends */

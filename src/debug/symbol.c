@@ -12,6 +12,9 @@
  * SY4  Whose code it is, is told by its address: the build puts the library's into the section
  *      goro_text. A function of the program is never hidden, whatever its name, and the library's
  *      inside is, also in a program without symbols.
+ * SY5  Goroutines that were stopped may hold any lock of libc, and the world is stopped while a dump
+ *      is printed: nothing here waits for one, but for what libbacktrace does once, which goro_dump
+ *      lets it do before (symbol_prepare).
  *
  * We do not go by names: a program may have a park() of its own, and a stripped one has none.
  *
@@ -19,6 +22,7 @@
  */
 #include "debug/symbol.h"
 
+#include <dlfcn.h>
 #include <link.h>
 
 #include "base/check.h"
@@ -31,7 +35,6 @@
 struct symbol_search {
 	uintptr_t pc;
 	struct symbol_module module;
-	bool is_found;
 };
 
 static bool symbol_is_inside(const struct dl_phdr_info *info, uintptr_t pc)
@@ -52,12 +55,35 @@ static int symbol_visit_module(struct dl_phdr_info *info, size_t size, void *arg
 	(void)size;
 	if (!symbol_is_inside(info, search->pc))
 		return 0;
-	search->is_found = true;
 	search->module.bias = info->dlpi_addr;
 	if (info->dlpi_name != NULL && info->dlpi_name[0] != 0) /* the program itself has no name */
 		search->module.path = info->dlpi_name;
 	return 1;
 }
+
+#ifdef DLFO_STRUCT_HAS_EH_DBASE /* glibc 2.35 and later */
+extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
+
+/* Without the lock of the list of modules, which a stopped goroutine may hold: SY5. */
+static bool symbol_find_module(struct symbol_search *search)
+{
+	struct dl_find_object found;
+
+	if (!_dl_find_object)
+		return dl_iterate_phdr(symbol_visit_module, search) != 0;
+	if (_dl_find_object((void *)search->pc, &found) != 0 || !found.dlfo_link_map)
+		return false;
+	search->module.bias = found.dlfo_link_map->l_addr;
+	if (found.dlfo_link_map->l_name && found.dlfo_link_map->l_name[0])
+		search->module.path = found.dlfo_link_map->l_name;
+	return true;
+}
+#else
+static bool symbol_find_module(struct symbol_search *search)
+{
+	return dl_iterate_phdr(symbol_visit_module, search) != 0;
+}
+#endif
 
 static const char *symbol_base_name(const char *path)
 {
@@ -69,6 +95,17 @@ static const char *symbol_base_name(const char *path)
 	return base;
 }
 
+static void symbol_drop(const struct symbol_frame *frame, void *arg)
+{
+	(void)frame;
+	(void)arg;
+}
+
+void symbol_prepare(void)
+{
+	symbol_resolve((uintptr_t)symbol_prepare, true, symbol_drop, NULL);
+}
+
 void symbol_resolve(uintptr_t pc, bool is_exact, symbol_each *each, void *arg)
 {
 	struct symbol_search search = {.pc = pc};
@@ -77,8 +114,7 @@ void symbol_resolve(uintptr_t pc, bool is_exact, symbol_each *each, void *arg)
 	char name[SYMBOL_NAME_MAX];
 	uintptr_t start;
 
-	dl_iterate_phdr(symbol_visit_module, &search);
-	if (search.is_found) {
+	if (symbol_find_module(&search)) {
 		const char *path = search.module.path;
 		frame.module = path != NULL ? symbol_base_name(path) : "program";
 		frame.module_offset = pc - search.module.bias;

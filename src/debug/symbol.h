@@ -35,6 +35,9 @@ typedef void symbol_each(const struct symbol_frame *frame, void *arg);
  */
 void symbol_resolve(uintptr_t pc, bool is_exact, symbol_each *each, void *arg);
 
+/* What takes a lock of libc the first time, done now: SY5. */
+void symbol_prepare(void);
+
 /*
  * "worker+0x1d\n", and "\t/path/prog.c:12\n" where debug information is at hand. An inlined
  * function is "helper (inlined)", unknown code "0x55d0c0de (libx.so+0xde)".
