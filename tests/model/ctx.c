@@ -322,11 +322,6 @@ static void m_main(void)
 	schedule_until_end(&ms[explore_self()]);
 }
 
-static void m_main_of_reserve(void)
-{
-	schedule_until_end(model_m_started());
-}
-
 static void send_if_awaited(void)
 {
 	uint32_t value = 7;
@@ -351,7 +346,7 @@ static void one_result(void)
 }
 
 #define WAITS(from, a, b, end)                                                      \
-	.setup = from, .thread = {m_main, a, b, m_main_of_reserve, m_main_of_reserve}, \
+	.setup = from, .thread = {m_main, a, b, m_main, m_main}, \
 	.asleep = 0x18, .finish = end, .may_end_blocked = true
 
 static void nothing(void)

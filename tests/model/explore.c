@@ -432,6 +432,7 @@ static void reset(void)
 	X->n_side_stacks = 0;
 	X->n_blocks = 0;
 	X->n_names = 0;
+	X->n_plain = 0;
 	X->n_locks = 0;
 	X->n_choices = 0;
 	X->last = -1;

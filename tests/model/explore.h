@@ -102,6 +102,11 @@ void *explore_alloc(size_t size); /* zeroed; the same addresses in every executi
 void explore_free(void *p);	  /* any later access of it is a failure */
 void *explore_stack(size_t size); /* for a context that the test switches to by itself */
 void explore_name(const volatile void *p, size_t size, const char *name); /* for the schedule */
+/*
+ * In this test only one thread at a time uses these atomics, and the next after a release and an
+ * acquire of something else: they are taken for plain memory, whose races are found.
+ */
+void explore_plain(const volatile void *p, size_t size);
 /* Marks that an execution came here: the verdict has the union over all of them. */
 void explore_seen(unsigned bit);
 /* Is this part of the code taken out in this test? See MODEL_KEEP in base/atomic.h. */

@@ -6,6 +6,9 @@
  * XA1  Outside the threads (setup, finish) an operation takes effect at once.
  * XA2  What a negative test takes out is taken out here: orders (.weaken), fences (.unfence), and
  *      what the source guards with MODEL_KEEP (.omit).
+ * XA3  An atomic operation on what a test calls plain is none: no scheduling point, no store
+ *      buffer, and a data race if it is not ordered with those of the other threads. So nothing is
+ *      lost by it, and it costs no schedules.
  *
  * Locking: none, one thing runs at a time.
  * Go: none.
@@ -35,10 +38,24 @@ static struct op op_at(struct explore_site site, enum op_kind kind, const volati
 	return op;
 }
 
+/* XA1; and of what is plain in this test, everywhere: XA3. */
+static bool acts_at_once(const volatile void *p, size_t size, bool is_write)
+{
+	if (X->current == NULL)
+		return true;
+	for (unsigned i = 0; i < X->n_plain; i++) {
+		if ((uintptr_t)p - X->plain[i].addr >= X->plain[i].size)
+			continue;
+		mem_plain(p, size, is_write);
+		return true;
+	}
+	return false;
+}
+
 uint64_t explore_load_at(struct explore_site site, const volatile void *p, size_t size,
 			 enum explore_order order)
 {
-	if (X->current == NULL)
+	if (acts_at_once(p, size, false))
 		return mem_read((uintptr_t)p, (uint32_t)size);
 	announce(op_at(site, OP_LOAD, p, size, order));
 	return X->current->op.result;
@@ -49,7 +66,7 @@ void explore_store_at(struct explore_site site, volatile void *p, size_t size, u
 {
 	struct op op;
 
-	if (X->current == NULL) {
+	if (acts_at_once(p, size, true)) {
 		mem_write((uintptr_t)p, (uint32_t)size, value);
 		return;
 	}
@@ -63,7 +80,7 @@ uint64_t explore_rmw_at(struct explore_site site, volatile void *p, size_t size,
 {
 	struct op op;
 
-	if (X->current == NULL) {
+	if (acts_at_once(p, size, true)) {
 		uint64_t old = mem_read((uintptr_t)p, (uint32_t)size);
 
 		mem_write((uintptr_t)p, (uint32_t)size, rmw == EXPLORE_ADD ? old + value : value);
@@ -83,7 +100,7 @@ bool explore_cas_at(struct explore_site site, volatile void *p, size_t size, voi
 
 	memcpy(&op.expected, expected, size);
 	op.value = desired;
-	if (X->current == NULL) {
+	if (acts_at_once(p, size, true)) {
 		op.result = mem_read(op.addr, op.size);
 		op.is_ok = op.result == op.expected;
 		if (op.is_ok)
@@ -277,6 +294,15 @@ void explore_name(const volatile void *p, size_t size, const char *name)
 	X->name[X->n_names].size = size;
 	X->name[X->n_names].name = name;
 	X->n_names++;
+}
+
+void explore_plain(const volatile void *p, size_t size)
+{
+	if (X->n_plain == PLAIN_MAX)
+		fail(NULL, "explorer: too much is plain");
+	X->plain[X->n_plain].addr = (uintptr_t)p;
+	X->plain[X->n_plain].size = size;
+	X->n_plain++;
 }
 
 void explore_seen(unsigned bit)

@@ -20,6 +20,7 @@
 #define SHADOW_MAX	   16384 /* a power of two: words that plain code touched */
 #define LOCKS_MAX	   16
 #define NAMES_MAX	   64
+#define PLAIN_MAX	   32
 #define BLOCKS_MAX	   64
 #define ARENA_MAX	   (1u << 20)
 #define SIDE_STACKS_MAX	   (1u << 20)
@@ -158,6 +159,11 @@ struct explorer {
 	struct {
 		uintptr_t addr;
 		size_t size;
+	} plain[PLAIN_MAX]; /* explore_plain() */
+	unsigned n_plain;
+	struct {
+		uintptr_t addr;
+		size_t size;
 		bool is_free;
 	} block[BLOCKS_MAX];
 	unsigned n_blocks;
@@ -199,6 +205,7 @@ void look_at_state(void);
 
 /* explore_mem.c */
 void mem_reset(void);
+void mem_plain(const volatile void *p, size_t size, bool is_write); /* for the race check */
 uint64_t mem_read(uintptr_t addr, uint32_t size);
 void mem_write(uintptr_t addr, uint32_t size, uint64_t value);
 void mem_step(struct thread *);

@@ -155,7 +155,7 @@ static void note_plain(uintptr_t addr, size_t size, bool is_write, const struct 
 	}
 }
 
-static void plain(const volatile void *p, size_t size, bool is_write)
+void mem_plain(const volatile void *p, size_t size, bool is_write)
 {
 	struct explore_site site;
 
@@ -537,27 +537,27 @@ void mem_fence_heavy(struct thread *self)
 	void __tsan_volatile_write##size(void *p);  \
 	void __tsan_read##size(void *p)             \
 	{                                           \
-		plain(p, size, false);              \
+		mem_plain(p, size, false);              \
 	}                                           \
 	void __tsan_write##size(void *p)            \
 	{                                           \
-		plain(p, size, true);               \
+		mem_plain(p, size, true);               \
 	}                                           \
 	void __tsan_unaligned_read##size(void *p)   \
 	{                                           \
-		plain(p, size, false);              \
+		mem_plain(p, size, false);              \
 	}                                           \
 	void __tsan_unaligned_write##size(void *p)  \
 	{                                           \
-		plain(p, size, true);               \
+		mem_plain(p, size, true);               \
 	}                                           \
 	void __tsan_volatile_read##size(void *p)    \
 	{                                           \
-		plain(p, size, false);              \
+		mem_plain(p, size, false);              \
 	}                                           \
 	void __tsan_volatile_write##size(void *p)   \
 	{                                           \
-		plain(p, size, true);               \
+		mem_plain(p, size, true);               \
 	}
 TSAN(1)
 TSAN(2)
@@ -611,19 +611,19 @@ void __tsan_func_exit(void)
 
 void __tsan_read_range(void *p, unsigned long size)
 {
-	plain(p, size, false);
+	mem_plain(p, size, false);
 }
 
 void __tsan_write_range(void *p, unsigned long size)
 {
-	plain(p, size, true);
+	mem_plain(p, size, true);
 }
 
 /* The clients are compiled with -Dmemcpy=__tsan_memcpy and so on, for want of an interceptor. */
 void *__tsan_memcpy(void *to, const void *from, size_t size)
 {
-	plain(from, size, false);
-	plain(to, size, true);
+	mem_plain(from, size, false);
+	mem_plain(to, size, true);
 	return memmove(to, from, size);
 }
 
@@ -634,6 +634,6 @@ void *__tsan_memmove(void *to, const void *from, size_t size)
 
 void *__tsan_memset(void *to, int byte, size_t size)
 {
-	plain(to, size, true);
+	mem_plain(to, size, true);
 	return memset(to, byte, size);
 }

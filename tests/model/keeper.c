@@ -49,7 +49,10 @@ static void leaves(void)
 
 static void reserve(void)
 {
-	look_for_work(model_m_started());
+	struct m *mp = model_m_started();
+
+	if (mp)
+		look_for_work(mp);
 }
 
 static void has_fired(void)

@@ -2,11 +2,15 @@
  * model_sched.h - the real scheduler under the explorer: a model thread is an M, Gs have small
  * stacks.
  *
- *   src/queue, src/event/timer.c, src/sched/{wake,find,loop,park}.c -> the explorer
+ *   src/queue, src/event/timer.c, src/sched/{wake,find,loop,park,starter}.c -> the explorer
  *
- * Two to four Ps; the M of thread i starts with P i; where the sources start a new M, the next
- * thread that is asleep becomes it. An execution ends when all Ms sleep. Nothing
- * frees the Ms: what a run's end needs is not tried here.
+ * Two to four Ps; the M of thread i starts with P i. The starter's thread is not there: who wakes
+ * it does what it would do, and the next thread that is asleep becomes the new M, which begins
+ * whenever the explorer likes. An execution ends when all Ms sleep. Nothing frees the Ms: what a
+ * run's end needs is not tried here.
+ *
+ * With MODEL_CALLS the calls of the library say where the thread is, as the real ones do
+ * (handoff.c); else CALL_SCOPE is nothing, and the thread of a G counts as AT_PROGRAM always.
  */
 #ifndef TESTS_MODEL_MODEL_SCHED_H
 #define TESTS_MODEL_MODEL_SCHED_H
@@ -20,6 +24,9 @@
 #define MAXPROCS_LIMIT 4
 #undef STEAL_ROUNDS
 #define STEAL_ROUNDS 1 /* the last one, in which everything is taken */
+#undef IDLE_M_NS
+#define IDLE_M_NS model_idle_ns()
+static int64_t model_idle_ns(void);
 
 #include "core/g.c"
 noreturn void stack_overflow_found(struct g *gp);
@@ -29,10 +36,14 @@ noreturn void stack_overflow_found(struct g *gp);
 #include "queue/idle.c"
 #include "queue/runq.c"
 #include "sched/find.c"
+#include "sched/handoff.c"
 #include "sched/loop.c"
 #include "sched/outside.c"
 #include "sched/park.c"
 #include "sched/preempt.c"
+#define starter_wake starter_thread_wake
+#include "sched/starter.c"
+#undef starter_wake
 #include "sched/wake.c"
 
 #define MODEL_GS    6
@@ -46,6 +57,7 @@ static struct p ps[MAXPROCS_LIMIT];
 static struct g gs[MODEL_GS];
 static bool starts_fail; /* no thread is to be had */
 static uint32_t n_given; /* the next M that m_new() gives */
+static uint32_t n_idle_ends; /* MS4: so many times an M has been idle for long */
 
 struct m *m_self(void)
 {
@@ -91,7 +103,8 @@ void *os_alloc(size_t size)
 
 void os_free(void *at)
 {
-	explore_free(at);
+	if ((char *)at < (char *)ms || (char *)at >= (char *)(ms + EXPLORE_THREADS))
+		explore_free(at);
 }
 
 void os_mem_release(void *at, size_t size)
@@ -148,10 +161,8 @@ void sysmon_wake_if_asleep(void)
 {
 }
 
-/* Every thread here is an M, whose goroutines are not locked to it. */
 void sysmon_wake(void)
 {
-	explore_check(false);
 }
 
 bool sysmon_is_self(void)
@@ -159,11 +170,104 @@ bool sysmon_is_self(void)
 	return true;
 }
 
+/* Each M's thread has its M's number. */
+int os_thread_id(void)
+{
+	return explore_self() + 1;
+}
+
+int os_thread_start(void *(*fn)(void *), void *arg)
+{
+	(void)fn;
+	(void)arg;
+	explore_check(false); /* neither sysmon nor the starter has a thread */
+	return 0;
+}
+
+__attribute__((weak)) int64_t os_thread_cpu_ns(int tid)
+{
+	(void)tid;
+	return 0;
+}
+
+__attribute__((weak)) bool os_thread_is_asleep(int tid)
+{
+	(void)tid;
+	return true;
+}
+
+__attribute__((weak)) void os_thread_signal(int tid, int signo)
+{
+	(void)tid;
+	(void)signo;
+}
+
+void os_signal_insist(int signo, void (*handler)(int, siginfo_t *, void *), struct sigaction *old)
+{
+	(void)signo;
+	(void)handler;
+	(void)old;
+}
+
+void os_signal_install(int signo, void (*handler)(int, siginfo_t *, void *), struct sigaction *old)
+{
+	(void)signo;
+	(void)handler;
+	(void)old;
+}
+
+void os_signal_restore_if(int signo, void (*handler)(int, siginfo_t *, void *),
+			  const struct sigaction *old)
+{
+	(void)signo;
+	(void)handler;
+	(void)old;
+}
+
+void os_signal_forward(int signo, siginfo_t *info, void *context, const struct sigaction *old)
+{
+	(void)signo;
+	(void)info;
+	(void)context;
+	(void)old;
+}
+
+void os_context_repeat_call(void *context)
+{
+	(void)context;
+}
+
+const char *os_env(const char *name)
+{
+	(void)name;
+	return NULL;
+}
+
+long os_debug(enum os_debug which)
+{
+	(void)which;
+	return 2;
+}
+
+bool os_number(const char *text, size_t length, long *number)
+{
+	(void)text;
+	(void)length;
+	(void)number;
+	return false;
+}
+
 struct m *m_new(void)
 {
 	explore_check(n_given < EXPLORE_THREADS);
+	return &ms[n_given];
+}
+
+void m_enlist(struct m *mp)
+{
+	explore_check(mp == &ms[n_given]);
+	n_given++;
 	sched.n_m++;
-	return &ms[n_given++];
 }
 
 int m_start_thread(struct m *mp)
@@ -175,10 +279,31 @@ int m_start_thread(struct m *mp)
 		lock_release(&sched.lock);
 		return -EAGAIN;
 	}
+	store_rlx(&mp->at, AT_RUNTIME);
 	explore_start((int)(mp - ms));
 	return 0;
 }
 
+/* What the starter's thread does when it is woken. There is one. */
+void starter_wake(void)
+{
+	explore_lock(&starter);
+	while (is_asked())
+		start_one();
+	explore_unlock(&starter);
+}
+
+static int64_t model_idle_ns(void)
+{
+	if (n_idle_ends == 0)
+		return OS_FOREVER - os_now();
+	n_idle_ends--;
+	return 1;
+}
+
+#ifdef MODEL_CALLS
+#include "sched/locked.c"
+#else
 bool locked_m_wait(struct m *mp)
 {
 	(void)mp;
@@ -190,6 +315,32 @@ bool locked_g_hand_over(struct m *mp, struct g *gp)
 	(void)mp;
 	(void)gp;
 	return false;
+}
+#endif
+
+#ifdef MODEL_CALLS
+#define MODEL_AT AT_RUNTIME
+#else
+#define MODEL_AT AT_PROGRAM
+#endif
+
+/* What only sysmon, and who stops the world, would look at without a lock: explore_plain(). */
+static void model_hide(struct m *mp, struct p *pp)
+{
+#ifndef MODEL_CALLS
+	explore_plain(&mp->p, sizeof(mp->p));
+	if (pp)
+		explore_plain(&pp->sched_tick, sizeof(pp->sched_tick));
+#ifndef MODEL_WITH_WORLD
+	if (pp) {
+		explore_plain(&pp->m, sizeof(pp->m));
+		explore_plain(&pp->preempt, sizeof(pp->preempt));
+	}
+#endif
+#else
+	(void)mp;
+	(void)pp;
+#endif
 }
 
 /* n_m Ms, each with a P as long as there are some; the threads behind them are the reserve. */
@@ -225,7 +376,10 @@ static void model_sched_setup(uint32_t n_m, uint32_t n_p)
 
 		explore_name(&ms[i], sizeof(ms[i]), names[i]);
 		ms[i].id = i + 1;
+		ms[i].tid = (int)i + 1;
+		model_hide(&ms[i], i < n_p ? &ps[i] : NULL);
 		ms[i].rand = 88172645463325252 + i;
+		store_rlx(&ms[i].at, MODEL_AT);
 		if (i < n_m && i < n_p)
 			acquire_p(&ms[i], &ps[i]);
 	}
@@ -233,15 +387,12 @@ static void model_sched_setup(uint32_t n_m, uint32_t n_p)
 		idle_put_p(&ps[i]);
 }
 
-/* A thread of the reserve begins: it is in the test's set .asleep. */
+/* A thread of the reserve begins: it is in the test's set .asleep. What first_schedule() does. */
 __attribute__((unused)) static struct m *model_m_started(void)
 {
 	struct m *mp = &ms[explore_self()];
 
-	mp->is_spinning = mp->starts_spinning;
-	acquire_p(mp, mp->next_p);
-	mp->next_p = NULL;
-	return mp;
+	return reacquire_p(mp) || stop_m(mp) ? mp : NULL;
 }
 
 /* A test that wants more of these includes the source or brings its own. */
@@ -307,7 +458,7 @@ __attribute__((unused)) static void model_sched_check(void)
 		n_spinning += ms[i].is_spinning;
 	explore_check(load_rlx(&idle.n_spinning) == n_spinning);
 	for (struct p *pp = idle.ps; pp; pp = pp->idle_link) {
-		explore_check(!pp->m); /* PI1 */
+		explore_check(!load_rlx(&pp->m)); /* PI1 */
 		explore_check(++n_idle <= MAXPROCS_LIMIT);
 	}
 	explore_check(load_rlx(&idle.n_p) == n_idle);

@@ -121,7 +121,7 @@ static void wake_one(void)
 }
 
 /* It stops the world, which has no M left, or is told that there is nothing to stop any more. */
-static void stop(void)
+static void stop_all(void)
 {
 	if (!outside_enter())
 		return;
@@ -157,7 +157,7 @@ int main(void)
 	explore_holds(&(struct explore_test){"outside: goroutines woken against the end", WAITS,
 					     TRY(2, 1)});
 	explore_holds_seen(&(struct explore_test){"outside: stops of the world against the end",
-						  .setup = setup, .thread = {end, stop, stop},
+						  .setup = setup, .thread = {end, stop_all, stop_all},
 						  .finish = is_over, TRY(2, 1)},
 			   3);
 	explore_finds(&(struct explore_test){"outside: found when who enters does not fence",
@@ -173,7 +173,7 @@ int main(void)
 					     WAITS, TRY(2, 1), .omit = "outside-late-wait"},
 		      "");
 	explore_finds(&(struct explore_test){"outside: found when who queues to stop is not told",
-					     .setup = setup, .thread = {end, stop, stop},
+					     .setup = setup, .thread = {end, stop_all, stop_all},
 					     .finish = is_over, TRY(2, 1), .omit = "world-end"},
 		      "");
 	return explore_done();

@@ -143,11 +143,6 @@ static void m_main(void)
 	schedule_until_end(&ms[explore_self()]);
 }
 
-static void m_main_of_reserve(void)
-{
-	schedule_until_end(model_m_started());
-}
-
 /* A plain thread tells, through the global queue. */
 static void tell_from_outside(void)
 {
@@ -171,7 +166,7 @@ static void all_ended(void)
 int main(void)
 {
 #define PARK(from)                                                                       \
-	.setup = from, .thread = {m_main, m_main, m_main_of_reserve, m_main_of_reserve}, \
+	.setup = from, .thread = {m_main, m_main, m_main, m_main}, \
 	.asleep = 0xc, .finish = all_ended, .may_end_blocked = true
 	explore_holds(&(struct explore_test){"park: one G waits, one on another M wakes it",
 					     PARK(setup_await), TRY(2, 1), .is_slow = true});
@@ -184,7 +179,7 @@ int main(void)
 					     PARK(setup_await_three), TRY(1, 1)});
 	explore_holds(&(struct explore_test){
 		"park: a plain thread wakes it", .setup = setup_outside,
-		.thread = {m_main, tell_from_outside, m_main_of_reserve, m_main_of_reserve},
+		.thread = {m_main, tell_from_outside, m_main, m_main},
 		.asleep = 0xc, .finish = all_ended, .may_end_blocked = true, TRY(3, 2)});
 	explore_finds(
 		&(struct explore_test){"park: found when others see the G before it is at rest",

@@ -377,11 +377,6 @@ static void m_main(void)
 	schedule_until_end(&ms[explore_self()]);
 }
 
-static void m_main_of_reserve(void)
-{
-	schedule_until_end(model_m_started());
-}
-
 static void g_ended(void)
 {
 	model_sched_check();
@@ -392,7 +387,7 @@ static void g_ended(void)
 /* The Ms, whoever sends, and the reserve. */
 #define SELECT_G                                                                                   \
 	.setup = setup_g,                                                                          \
-	.thread = {m_main, m_main, send_2_to_b, m_main_of_reserve, m_main_of_reserve},             \
+	.thread = {m_main, m_main, send_2_to_b, m_main, m_main},             \
 	.finish = g_ended, .asleep = 0x18, .may_end_blocked = true
 
 #define SELECT(from, x, y, end) .setup = from, .thread = {x, y}, .finish = end

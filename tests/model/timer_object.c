@@ -14,9 +14,9 @@
 
 static uint32_t n_freed;
 static void count_free(void *at);
-#define os_free(at) count_free(at)
+#define call_free(at) count_free(at)
 #include "sync/timer_object.c"
-#undef os_free
+#undef call_free
 
 #define FAR INT64_C(3600000000000)
 
@@ -95,7 +95,7 @@ static void close_heap(void)
 	timers_close(&ps[0].timers);
 }
 
-static void stop(void)
+static void stop_it(void)
 {
 	was_kept = goro_timer_stop(timer);
 	explore_seen(was_kept);
@@ -197,7 +197,7 @@ int main(void)
 						   expire),
 					     TRY(3, 2)});
 	explore_holds_seen(&(struct explore_test){"timer object: stop against fire and a receiver",
-						  CALLS(setup_chan, got_unless_kept, stop, expire,
+						  CALLS(setup_chan, got_unless_kept, stop_it, expire,
 							receive),
 						  TRY(3, 1)},
 			   3);
@@ -211,23 +211,23 @@ int main(void)
 						   expire),
 					     TRY(3, 1)});
 	explore_holds_seen(&(struct explore_test){"timer object: stop while the run ends",
-						  CALLS(setup_func, let_go, stop, close_heap),
+						  CALLS(setup_func, let_go, stop_it, close_heap),
 						  TRY(4, 2)},
 			   3);
 	explore_holds(&(struct explore_test){"timer object: free while the run ends",
 					     CALLS(setup_chan, one_is_freed, free_it, close_heap),
 					     TRY(4, 2)});
 	explore_finds(&(struct explore_test){"timer object: found when fire does not claim",
-					     CALLS(setup_func, called_unless_kept, stop, expire),
+					     CALLS(setup_func, called_unless_kept, stop_it, expire),
 					     TRY(3, 2), .omit = "timer-claim"},
 		      "n_called");
 	explore_finds(&(struct explore_test){"timer object: found when stop does not drain",
-					     CALLS(setup_chan, got_unless_kept, stop, expire,
+					     CALLS(setup_chan, got_unless_kept, stop_it, expire,
 						   receive),
 					     TRY(3, 1), .omit = "timer-drain"},
 		      "tryrecv");
 	explore_finds(&(struct explore_test){"timer object: found when stop does not look again",
-					     CALLS(setup_func, called_unless_kept, stop, expire),
+					     CALLS(setup_func, called_unless_kept, stop_it, expire),
 					     TRY(3, 2), .omit = "timer-home-recheck"},
 		      "");
 	return explore_done();

@@ -99,7 +99,10 @@ static void worker(void)
 
 static void reserve_worker(void)
 {
-	work(model_m_started());
+	struct m *mp = model_m_started();
+
+	if (mp)
+		work(mp);
 }
 
 static void submit(void)
