@@ -100,7 +100,7 @@ struct g {
 	bool is_main;                 /* number 1 */
 	bool is_ending;               /* its last switch; nothing of its stack is needed any more */
 	bool is_stopped;              /* RUNNABLE, but its thread waits in a signal handler: PR4 */
-	uint8_t syscall_depth;        /* nested goro_syscall_enter */
+	uint16_t syscall_depth;       /* nested goro_syscall_enter */
 	uint16_t nopreempt_depth;     /* nested goro_nopreempt_begin */
 	struct stack stack;           /* set at the first run */
 	uint64_t id;                  /* set by spawn */

@@ -74,7 +74,7 @@ void os_thread_signal(int tid, int signo);
 /* How long this thread of ours has been on a CPU. It does not move while the thread sleeps. */
 int64_t os_thread_cpu_ns(int tid);
 /* Does it wait in the kernel? One that only waits for a CPU does not. */
-bool os_thread_is_asleep(int tid);
+bool os_thread_is_asleep(int tid, bool if_unknown); /* without /proc: if_unknown */
 void os_thread_stack(const void **lo, size_t *size); /* of the calling thread */
 
 /* ---- os_tasks.c ---- */

@@ -119,13 +119,13 @@ int64_t os_thread_cpu_ns(int tid)
 	return (int64_t)at.tv_sec * 1000000000 + at.tv_nsec;
 }
 
-bool os_thread_is_asleep(int tid)
+bool os_thread_is_asleep(int tid, bool if_unknown)
 {
 	char path[64], text[256];
 
 	format_to(path, sizeof(path), "/proc/self/task/%d/stat", tid);
 	if (os_read_file(path, text, sizeof(text)) <= 0)
-		return true; /* no /proc: the clock alone must do */
+		return if_unknown; /* no /proc */
 	/* "12 (name) S ...": the name may have any characters. */
 	const char *end = strrchr(text, ')');
 	return end && end[1] == ' ' && end[2] != 'R';

@@ -88,7 +88,7 @@ static bool is_blocked(struct p *pp, const struct m *mp, int64_t now, bool *is_d
 	*is_doubtful = is_same && passed_ns > 2 * LOOK_AGAIN_NS && ran_ns < passed_ns / 2;
 	is_same = is_same && old->tick == seen.tick && ran_ns == 0;
 	*old = seen;
-	return is_same && os_thread_is_asleep(seen.tid);
+	return is_same && os_thread_is_asleep(seen.tid, true); /* else the clock alone must do */
 }
 
 /* An announced call that goes on since the last look, so for 20 us at least. */
@@ -270,9 +270,13 @@ static void give_away(struct m *mp)
 
 	mp->gave_at = os_now();
 	mp->old_p = pp;
-	store_rlx(&mp->is_taken, 1); /* relaxed: our own thread reads it */
 	uint32_t n_waiting = globq_size() + runq_length(&pp->runq);
 	handoff(release_p(mp));
+	/*
+	 * After it, for its lock: who took the P for ours until then, and found that it was not,
+	 * has written 0. Relaxed: only we read it now.
+	 */
+	store_rlx(&mp->is_taken, 1);
 	if (load_rlx(&sched.is_start_wanted)) /* relaxed: a hint */
 		starter_ask_more(n_waiting < START_AHEAD ? n_waiting : START_AHEAD);
 	self_errno_set(saved_errno);
@@ -327,6 +331,14 @@ void call_abandon(void)
 	if (!gp)
 		return;
 	(void)call_enter();
-	gp->syscall_depth = 0;
 	store_rel(&m_self()->at, AT_PROGRAM); /* AT-ENTER: what we did with the P */
+}
+
+void call_resume(struct g *gp, uint16_t syscall_depth)
+{
+	gp->syscall_depth = 0;
+	if (syscall_depth == 0)
+		return;
+	goro_syscall_enter();
+	gp->syscall_depth = syscall_depth;
 }

@@ -52,6 +52,8 @@ struct try_frame {
 	struct deferred *mark;      /* PN2 */
 	struct panic_frame *panics; /* those under way when it began */
 	bool is_left;               /* PN5 */
+	uint16_t syscall_depth;     /* of the goroutine when it began, like the next */
+	uint16_t nopreempt_depth;
 	struct deferred *deferred;  /* a plain thread's: PN8 */
 	char *msg;
 	size_t msg_size;
@@ -323,6 +325,8 @@ noreturn static void panic_with(const char *message, char *heap, bool is_cancele
 	message_store(try, message);
 	gp->u.run.tries = try->outer;
 	panics_drop(gp, try->panics);
+	gp->nopreempt_depth = try->nopreempt_depth;
+	call_resume(gp, try->syscall_depth);
 	longjmp(try->back, 1);
 }
 
@@ -409,6 +413,8 @@ bool goro_try(void (*fn)(void *), void *arg, char *msg, size_t msg_size)
 	try.panics = gp->u.run.panics;
 	try.outer = gp->u.run.tries;
 	try.mark = gp->u.run.deferred;
+	try.syscall_depth = gp->syscall_depth;
+	try.nopreempt_depth = gp->nopreempt_depth;
 	gp->u.run.tries = &try;
 	/* What fn deferred may still panic: that is inside as well. */
 	if (!try_call(&try, fn, arg) || !try_call(&try, run_deferred_of_try, &try)) {

@@ -17,6 +17,8 @@
  *      its M as one that is locked: who picks it hands its own P over (locked.c).
  * PR5  Somebody else must be there for the P: an idle M, or the thread of another stopped G. Else
  *      the starter is asked for one first, and the G runs on until then.
+ * PR6  A thread that sleeps in the kernel is not signalled: its P will be taken (handoff.c). The
+ *      signal would end the call, and a sleep that is repeated begins anew each time.
  *
  * We do not move the goroutine to another thread, nor change its registers: it may be inside
  * malloc, hold a pthread mutex, or have the address of a thread-local in a register.
@@ -103,7 +105,11 @@ __attribute__((noinline)) bool attention_slow(void)
 
 void goro_checkpoint(void)
 {
-	preempt_check();
+	struct m *mp = m_self();
+
+	/* relaxed: our own thread's, or seen next time; without a P nobody asks us to yield */
+	if (unlikely(load_rlx(&attention)) || (mp && unlikely(load_rlx(&mp->is_taken))))
+		(void)attention_slow();
 }
 
 void goro_yield(void)
@@ -239,7 +245,9 @@ static void stop_ask(struct p *pp)
 {
 	struct m *mp = load_acq(&pp->m); /* P-OWNER */
 
-	if (!preempt.is_on || !mp || load_rlx(&mp->at) != AT_PROGRAM) /* relaxed: a hint */
+	if (!preempt.is_on || !mp || load_rlx(&mp->at) != AT_PROGRAM || /* relaxed: a hint */
+	    load_rlx(&sched.run_state) != RUN_ON || /* relaxed: under the lock; nobody stops then */
+	    os_thread_is_asleep(mp->tid, false)) /* PR6 */
 		return;
 	if (!somebody_can_take_over()) {
 		if (sched.n_m + sched.n_to_start < sched.max_m && starter_ask())

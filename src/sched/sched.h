@@ -180,6 +180,8 @@ static inline void call_scope_end(const uint32_t *was)
 
 /* Whatever the call was about, it is over: a panic runs the program's code next. */
 void call_abandon(void);
+/* It has been caught: the goroutine is where so many goro_syscall_enter() are open. */
+void call_resume(struct g *gp, uint16_t syscall_depth);
 
 /* Under sched.lock. True: the P of a thread that is away is the caller's. */
 bool p_take(struct p *pp);

@@ -132,6 +132,22 @@ static bool start_stopped(struct p *pp)
 	return true;
 }
 
+/*
+ * Under sched.lock: no M is idle. True: starter_wake() must follow. A thread that is being started
+ * already is enough for now (ST1).
+ */
+static bool ask_for_m(void)
+{
+	/* relaxed: under the lock */
+	if (load_rlx(&sched.is_start_wanted))
+		return false;
+	if (sched.n_m + sched.n_to_start >= sched.max_m) {
+		lock_release(&sched.lock);
+		fatal("program exceeds %u-thread limit\n[see goro_maxthreads()]", sched.max_m);
+	}
+	return starter_ask();
+}
+
 void start_looking(void)
 {
 	struct m *mp = sched.has_looker ? NULL : idle_get_m();
@@ -141,7 +157,7 @@ void start_looking(void)
 		sched.has_looker = mp->must_look = true;
 		must_wake = note_post(&mp->note);
 	} else if (!sched.has_looker) {
-		must_start = sched.n_m + sched.n_to_start < sched.max_m && starter_ask();
+		must_start = ask_for_m();
 	}
 	lock_release(&sched.lock);
 	if (must_wake)
@@ -159,11 +175,7 @@ static void start_new_m(struct p *pp, bool is_spinning)
 	if (!is_spinning && start_stopped(pp))
 		return;
 	world_put_away(pp);
-	if (sched.n_m + sched.n_to_start >= sched.max_m) {
-		lock_release(&sched.lock);
-		fatal("program exceeds %u-thread limit\n[see goro_maxthreads()]", sched.max_m);
-	}
-	bool must_wake = starter_ask();
+	bool must_wake = ask_for_m();
 	lock_release(&sched.lock);
 	if (is_spinning)
 		add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */
