@@ -190,10 +190,10 @@ __attribute__((weak)) int64_t os_thread_cpu_ns(int tid)
 	return 0;
 }
 
-__attribute__((weak)) bool os_thread_is_asleep(int tid)
+__attribute__((weak)) bool os_thread_is_asleep(int tid, bool if_unknown)
 {
 	(void)tid;
-	return true;
+	return if_unknown; /* blocked for who takes a P, running for who stops a goroutine */
 }
 
 __attribute__((weak)) void os_thread_signal(int tid, int signo)
