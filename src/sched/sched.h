@@ -199,6 +199,8 @@ bool starter_ask(void);
 /* It has just been asked: so many will be needed soon. */
 void starter_ask_more(uint32_t n);
 void starter_wake(void);
+/* Sysmon: if no thread could be had, perhaps one can now. */
+void starter_retry(void);
 /* In place of os_alloc and os_free where a goroutine, or g0, may be in a call: ST2. */
 void *call_alloc(size_t size);
 void call_free(void *at);

@@ -7,7 +7,7 @@
  * ST1  sched.is_start_wanted: no M was idle when one was wanted, and none has become idle since. As
  *      long as it is set, whoever would go idle takes an idle P instead and looks for work, and so
  *      does a new M when it starts: those who submit work rely on that, whether a thread can be
- *      had or not.
+ *      had or not. When none could be had, sysmon asks again from time to time.
  * ST2  Whoever has a P, or is sysmon, calls neither malloc, free nor pthread_create: a goroutine
  *      that was stopped (preempt.c) may hold the lock inside, and needs a P to go on. The starter
  *      may wait for it: it has nothing that anybody needs at that moment, since a P whose thread it
@@ -97,11 +97,24 @@ void starter_wake(void)
 /* Under sched.lock. True: starter_wake() must follow. */
 bool starter_ask(void)
 {
-	if (load_rlx(&sched.is_start_wanted)) /* relaxed: under the lock */
-		return false;
 	store_rlx(&sched.is_start_wanted, 1); /* relaxed: others read it as a hint */
-	sched.n_to_start++;
+	if (sched.n_to_start)
+		return false; /* it is at it */
+	sched.n_to_start = 1;
 	return true;
+}
+
+void starter_retry(void)
+{
+	bool must_wake = false;
+
+	lock_acquire(&sched.lock);
+	/* relaxed, both: under the lock */
+	if (load_rlx(&sched.is_start_wanted) && load_rlx(&idle.n_p) && sched.n_m < sched.max_m)
+		must_wake = starter_ask();
+	lock_release(&sched.lock);
+	if (must_wake)
+		starter_wake();
 }
 
 void starter_ask_more(uint32_t n)

@@ -26,6 +26,7 @@
 
 #define SCAVENGE_NS INT64_C(100000000)
 #define SCAVENGE_MORE_NS INT64_C(1000000) /* after a call that found something: there may be more */
+#define START_RETRY_NS INT64_C(10000000)
 #define SOON_MOST 200u /* short rounds in a row */
 #define SUSPECT_MIN_NS INT64_C(10000000)
 #define SUSPECT_MAX_NS INT64_C(1000000000)
@@ -37,7 +38,8 @@ static struct {
 	atomic_of(int) tid;                /* of its thread */
 	atomic_of(uint32_t) must_end;      /* SYSMON-END */
 	atomic_of(uint32_t) must_dump;     /* SYSMON-DUMP */
-	int64_t next_scavenge, next_trace; /* sysmon */
+	int64_t next_scavenge, next_trace; /* sysmon, like the rest */
+	int64_t next_start;
 	int64_t suspect_delay, next_suspect;
 	uint32_t n_soon;                   /* short rounds since the last long one */
 	bool has_garbage;
@@ -118,6 +120,10 @@ static void duties(int64_t now)
 		sysmon_dump_hook();
 	if (garbage_exists())
 		starter_wake();
+	if (load_rlx(&sched.is_start_wanted) && now >= sysmon.next_start) { /* relaxed: a hint */
+		sysmon.next_start = now + START_RETRY_NS;
+		starter_retry();
+	}
 	if (sysmon_trace_period && now >= sysmon.next_trace) {
 		sysmon.next_trace = now + sysmon_trace_period;
 		sysmon_trace_hook(now);
