@@ -413,8 +413,9 @@ static void perform(struct thread *t)
 /* In a thread: says what it wants to do, and returns when that is done. */
 void announce(struct op op)
 {
+	if (explore_before_op != NULL)
+		explore_before_op(); /* which may announce as well */
 	struct thread *t = X->current;
-
 	t->op = op;
 	if (op.kind == OP_YIELD)
 		note_yield(t);

@@ -93,6 +93,12 @@ bool explore_lock_is_held(const volatile void *key); /* by this thread */
 /* Lets a thread of the set .asleep begin; those that nobody starts do not matter. */
 void explore_start(int thread);
 
+/*
+ * A test may define it: called in every thread before each of its operations, those of the call
+ * itself too. So a signal handler may run anywhere.
+ */
+__attribute__((weak)) void explore_before_op(void);
+
 /* What a test says. */
 /* An assertion. A crash is a failure too. */
 #define explore_check(c) ((void)((c) ? 0 : (explore_fail(EXPLORE_HERE, #c), 0)))

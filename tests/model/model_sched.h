@@ -184,23 +184,25 @@ int os_thread_start(void *(*fn)(void *), void *arg)
 	return 0;
 }
 
-__attribute__((weak)) int64_t os_thread_cpu_ns(int tid)
+int64_t os_thread_cpu_ns(int tid)
 {
 	(void)tid;
 	return 0;
 }
 
-__attribute__((weak)) bool os_thread_is_asleep(int tid, bool if_unknown)
+bool os_thread_is_asleep(int tid, bool if_unknown)
 {
 	(void)tid;
 	return if_unknown; /* blocked for who takes a P, running for who stops a goroutine */
 }
 
-__attribute__((weak)) void os_thread_signal(int tid, int signo)
+#ifndef MODEL_SIGNALS
+void os_thread_signal(int tid, int signo)
 {
 	(void)tid;
 	(void)signo;
 }
+#endif
 
 void os_signal_insist(int signo, void (*handler)(int, siginfo_t *, void *), struct sigaction *old)
 {
