@@ -224,12 +224,14 @@ static int boot(struct m **m0)
 		gp->is_main = true;
 		for (uint32_t i = load_rlx(&sched.n_procs); i-- > 1;) /* relaxed: likewise */
 			idle_put_p(sched.p[i]);
+		preempt_install(); /* before anybody looks */
 		error = sysmon_start();
 		if (error == 0 && (error = starter_start()))
 			sysmon_stop();
 	}
 	m_self_set(NULL);
 	if (error) {
+		preempt_remove();
 		os_free(mp);
 		sched.all_m = NULL;
 	}
@@ -253,7 +255,6 @@ static int run(struct main_call call)
 	if (error)
 		return fail(-ENOMEM); /* of memory, or of threads (-EAGAIN) */
 	faults_install();
-	preempt_install();
 	store_rel(&sched.run_state, RUN_ON); /* RUN-STATE */
 	m_run(m0); /* not all_m: a plain thread may have started an M already */
 	sysmon_stop();

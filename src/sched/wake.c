@@ -134,12 +134,12 @@ static bool start_stopped(struct p *pp)
 
 /*
  * Under sched.lock: no M is idle. True: starter_wake() must follow. A thread that is being started
- * already is enough for now (ST1).
+ * already is enough for now (ST1). If the last one could not be had, the starter tries again: it
+ * says when nobody is left.
  */
 static bool ask_for_m(void)
 {
-	/* relaxed: under the lock */
-	if (load_rlx(&sched.is_start_wanted))
+	if (sched.n_to_start)
 		return false;
 	if (sched.n_m + sched.n_to_start >= sched.max_m) {
 		lock_release(&sched.lock);
