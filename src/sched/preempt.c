@@ -60,6 +60,7 @@ static struct {
 	uint32_t max_stopped;
 	bool is_on;
 	bool is_traced;
+	atomic_of(int) capture_tid; /* the signal on its way to this thread is for a report */
 	atomic_of(uint64_t) n_sent;
 	atomic_of(uint64_t) n[STOP_OUTCOME_COUNT];
 } preempt;
@@ -228,11 +229,19 @@ static void on_signal(int signo, siginfo_t *info, void *context)
 	struct m *mp = m_self();
 	int saved_errno = self_errno();
 
-	if (mp && xchg_acq_rel(&mp->stop_asked, 0)) /* STOP-ASK */
-		count(stop(mp, context));
-	else if (preempt_capture_hook && info->si_code == SI_TKILL)
+	bool may_be_ours = mp && info->si_code == SI_TKILL, is_ours = false;
+
+	/* Perhaps both, since two signals that wait are one for the kernel. */
+	if (may_be_ours && load_acq(&preempt.capture_tid) == mp->tid) { /* STOP-ASK */
+		store_rlx(&preempt.capture_tid, 0); /* relaxed: one dump at a time */
 		preempt_capture_hook(context);
-	else
+		is_ours = true;
+	}
+	if (may_be_ours && xchg_acq_rel(&mp->stop_asked, 0)) { /* STOP-ASK */
+		count(stop(mp, context));
+		is_ours = true;
+	}
+	if (!is_ours)
 		os_signal_forward(signo, info, context, &preempt.old);
 	os_context_repeat_call(context);
 	self_errno_set(saved_errno);
@@ -246,7 +255,8 @@ static void stop_ask(struct p *pp)
 	struct m *mp = load_acq(&pp->m); /* P-OWNER */
 
 	if (!preempt.is_on || !mp || load_rlx(&mp->at) != AT_PROGRAM || /* relaxed: a hint */
-	    load_rlx(&sched.run_state) != RUN_ON || /* relaxed: under the lock; nobody stops then */
+	    load_rlx(&sched.run_state) != RUN_ON || /* relaxed: under the lock, like the next */
+	    load_rlx(&sched.n_stopped) >= preempt.max_stopped || /* it would only go on */
 	    os_thread_is_asleep(mp->tid, false)) /* PR6 */
 		return;
 	if (!somebody_can_take_over()) {
@@ -317,6 +327,7 @@ void preempt_remove(void)
 void preempt_capture(int tid)
 {
 	os_signal_insist(SIGURG, on_signal, &preempt.old);
+	store_rel(&preempt.capture_tid, tid); /* STOP-ASK */
 	os_thread_signal(tid, SIGURG);
 }
 
