@@ -515,7 +515,7 @@ GORO_CHILD(quits_beside_a_raw_call)
 }
 
 /* The dump does not wait until the call is over. */
-TAP_CASE(sigquit_does_not_wait_for_a_raw_system_call, .id = "DIA-06", .procs = "2+")
+TAP_CASE(sigquit_does_not_wait_for_a_raw_system_call, .id = "DIA-06")
 {
 	struct tap_child c;
 	tap_child(&c, "quits_beside_a_raw_call");

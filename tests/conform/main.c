@@ -85,6 +85,31 @@ TAP_CHILD(main_returns_beside_a_raw_system_call)
 	ends(7);
 }
 
+static void blocks_announced(void *unused)
+{
+	goro_blocking(blocks_in_the_kernel, unused);
+}
+
+TAP_CHILD(main_returns_beside_an_announced_call)
+{
+	goro_spawn(blocks_announced, NULL);
+	while (!load(&is_in))
+		goro_yield();
+	ends(8);
+}
+
+/* Stopped ones, blocked ones of both kinds, and one that still runs. */
+TAP_CHILD(main_returns_beside_all_of_them)
+{
+	for (int i = 0; i < 5; i++) {
+		goro_spawn(loops_without_calls, NULL);
+		goro_spawn(blocks_announced, NULL);
+		goro_spawn(blocks_in_the_kernel, NULL);
+	}
+	goro_sleep(GORO_MS(50));
+	ends(9);
+}
+
 TAP_CHILD(main_returns_zero)
 {
 	goro_spawn(sleeps_long, NULL);
@@ -120,14 +145,24 @@ TAP_CASE(return_of_main_ends_sleepers_and_parked_ones_without_their_cleanups, .i
 	expect_prompt_end("main_returns_beside_sleepers", 5);
 }
 
-TAP_CASE(return_of_main_ends_a_tight_loop, .id = "PAN-02", .procs = "2+")
+TAP_CASE(return_of_main_ends_a_tight_loop, .id = "PAN-02")
 {
 	expect_prompt_end("main_returns_beside_a_tight_loop", 6);
 }
 
-TAP_CASE(return_of_main_ends_a_raw_system_call, .id = "PAN-02", .procs = "2+")
+TAP_CASE(return_of_main_ends_a_raw_system_call, .id = "PAN-02")
 {
 	expect_prompt_end("main_returns_beside_a_raw_system_call", 7);
+}
+
+TAP_CASE(return_of_main_ends_an_announced_call, .id = "PAN-02")
+{
+	expect_prompt_end("main_returns_beside_an_announced_call", 8);
+}
+
+TAP_CASE(return_of_main_ends_loops_and_calls, .id = "PAN-02", .is_alone = true)
+{
+	expect_prompt_end("main_returns_beside_all_of_them", 9);
 }
 
 TAP_CASE(return_of_main_gives_zero, .id = "PAN-02")

@@ -233,6 +233,48 @@ GORO_CHILD(try_nil)
 	goro_try(NULL, NULL, NULL, 0);
 }
 
+/* ---- blocking calls and stops ---- */
+
+GORO_CHILD(exit_without_enter)
+{
+	goro_syscall_exit();
+}
+
+GORO_CHILD(exit_twice)
+{
+	goro_syscall_enter();
+	goro_syscall_exit();
+	goro_syscall_exit();
+}
+
+GORO_CHILD(blocking_nil)
+{
+	goro_blocking(NULL, NULL);
+}
+
+TAP_CHILD(thread_blocking_nil)
+{
+	goro_blocking(NULL, NULL);
+}
+
+GORO_CHILD(nopreempt_end_without_begin)
+{
+	goro_nopreempt_end();
+}
+
+static void panics_in_a_call(void *unused)
+{
+	(void)unused;
+	usleep(20000);
+	goro_panic("in a call");
+}
+
+GORO_CHILD(panic_in_a_blocking_call)
+{
+	goro_spawn(nothing, NULL);
+	goro_blocking(panics_in_a_call, NULL);
+}
+
 static const struct {
 	const char *child, *text;
 } panics[] = {
@@ -266,6 +308,15 @@ static const struct {
 	{"other_thread_yield", "panic: goro_yield outside a goroutine\n"},
 	{"thread_panic", "panic: of a thread\n"},
 	{"defer_nil", "panic: goro_defer of nil func value\n\ngoroutine 1 [running]:\n"},
+	{"exit_without_enter",
+	 "panic: goro_syscall_exit without goro_syscall_enter\n\ngoroutine 1 [running]:\n"},
+	{"exit_twice",
+	 "panic: goro_syscall_exit without goro_syscall_enter\n\ngoroutine 1 [running]:\n"},
+	{"blocking_nil", "panic: goro_blocking of nil func value\n\ngoroutine 1 [running]:\n"},
+	{"thread_blocking_nil", "panic: goro_blocking of nil func value\n"},
+	{"nopreempt_end_without_begin",
+	 "panic: goro_nopreempt_end without goro_nopreempt_begin\n\ngoroutine 1 [running]:\n"},
+	{"panic_in_a_blocking_call", "panic: in a call\n\ngoroutine 1 [running]:\n"},
 	{"try_nil", "panic: goro_try of nil func value\n\ngoroutine 1 [running]:\n"},
 };
 
