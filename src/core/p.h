@@ -82,6 +82,7 @@ struct p {
 	atomic_of(uint64_t) n_spawned, n_ended; /* owner; anybody reads */
 	atomic_of(uint32_t) syscall_tick; /* owner; one more for each goro_syscall_enter */
 	uint32_t syscall_heat;            /* owner; HO5: so many calls count as long */
+	uint32_t blocked_heat;            /* owner; FN8: so many more that are due go first */
 	uint32_t seen_tick;               /* sysmon */
 	int64_t seen_since;               /* sysmon; when it first saw seen_tick */
 	struct p_watch watch;             /* sysmon, or who stops the world: sched.lock */

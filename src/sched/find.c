@@ -20,6 +20,10 @@
  *      sees to that for a pair that shares one slice, but a locked G has slices of its own.
  * FN7  Gs that were stopped because they run long come from the global queue one by one, so that
  *      what becomes ready meanwhile, and goes into the ring, waits for one of them, not for all.
+ * FN8  After the P was taken from a thread that blocks (HO4), the first of what is due goes before
+ *      the ring, for so many times: when each G of a long ring blocks for as long as it takes to
+ *      see that, a ticker waits for one of them and not for all. Not always: who sleeps for a
+ *      nanosecond again and again would shut out the ring.
  *
  * Locking: sched.lock to release and acquire Ps. Go: findRunnable, stealWork, pollWork in
  * runtime/proc.go.
@@ -68,6 +72,22 @@ static void next_goes_behind(struct p *pp)
 		return;
 	put_runnable(pp, gp, false);
 	wake(); /* who looked in between did not see it */
+}
+
+/* What is due becomes runnable. Returned is what goes before the ring: FN8. */
+static struct g *timers_ready(struct p *pp, int64_t now)
+{
+	struct glist due = {0};
+
+	timers_expire(&pp->timers, now, &due);
+	struct g *first = pp->blocked_heat ? glist_pop(&due) : NULL;
+	if (first) {
+		pp->blocked_heat--;
+		g_transition(first, G_WAITING, G_RUNNABLE);
+	}
+	ready_list(&due);
+	next_goes_behind(pp);
+	return first;
 }
 
 static bool next_slot_is_old(struct p *victim)
@@ -264,10 +284,8 @@ struct g *find_runnable(struct m *mp, bool *inherits_slice)
 		}
 		if (timers_first(&pp->timers) != TIMER_NEVER) {
 			int64_t now = os_now();
-			if (timers_first(&pp->timers) <= now) {
-				check_timers(pp, now);
-				next_goes_behind(pp);
-			}
+			if (timers_first(&pp->timers) <= now && (gp = timers_ready(pp, now)))
+				return gp;
 		}
 		uint32_t share = load_rlx(&sched.n_procs); /* relaxed: a divisor */
 		if (pp->ticks_without_globq >= GLOBQ_TICK) {

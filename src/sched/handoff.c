@@ -38,6 +38,7 @@
 #include "sched/sched.h"
 
 #define SYSCALL_HEAT 16u               /* HO5 */
+#define BLOCKED_HEAT 16u               /* FN8 */
 #define SYSCALL_LONG_NS INT64_C(20000) /* worth a hand-over to another thread */
 #define START_AHEAD 8u                 /* threads that are made at a time for such calls */
 #define LOOK_AGAIN_NS INT64_C(50000) /* between two looks at a thread that may be blocked */
@@ -123,7 +124,19 @@ static bool retake_one(struct p *pp, int64_t now, bool *soon)
 		return false;
 	if (at == AT_SYSCALL)
 		pp->syscall_heat = SYSCALL_HEAT; /* HO5 */
+	else
+		pp->blocked_heat = BLOCKED_HEAT; /* FN8 */
 	return true;
+}
+
+/* What waits for the P may take as long: one thread after the other would be too late. */
+static void handoff_from_long(struct p *pp)
+{
+	uint32_t n_waiting = globq_size() + runq_length(&pp->runq);
+
+	handoff(pp);
+	if (load_rlx(&sched.is_start_wanted)) /* relaxed: a hint */
+		starter_ask_more(n_waiting < START_AHEAD ? n_waiting : START_AHEAD);
 }
 
 bool retake(int64_t now)
@@ -148,7 +161,7 @@ bool retake(int64_t now)
 	soon |= taken != NULL; /* others may wait for the next */
 	while (taken) {
 		struct p *next = taken->idle_link;
-		handoff(taken);
+		handoff_from_long(taken);
 		taken = next;
 	}
 	return soon;
@@ -270,15 +283,12 @@ static void give_away(struct m *mp)
 
 	mp->gave_at = os_now();
 	mp->old_p = pp;
-	uint32_t n_waiting = globq_size() + runq_length(&pp->runq);
-	handoff(release_p(mp));
+	handoff_from_long(release_p(mp));
 	/*
 	 * After it, for its lock: who took the P for ours until then, and found that it was not,
 	 * has written 0. Relaxed: only we read it now.
 	 */
 	store_rlx(&mp->is_taken, 1);
-	if (load_rlx(&sched.is_start_wanted)) /* relaxed: a hint */
-		starter_ask_more(n_waiting < START_AHEAD ? n_waiting : START_AHEAD);
 	self_errno_set(saved_errno);
 }
 

@@ -120,9 +120,11 @@ void starter_retry(void)
 void starter_ask_more(uint32_t n)
 {
 	lock_acquire(&sched.lock);
-	if (load_rlx(&sched.is_start_wanted) && sched.n_to_start) { /* relaxed: under the lock */
+	/* Never fewer than were asked for: who asked relies on it (ST1); relaxed: under the lock */
+	if (load_rlx(&sched.is_start_wanted) && sched.n_to_start && n > sched.n_to_start) {
 		uint32_t room = sched.max_m > sched.n_m ? sched.max_m - sched.n_m : 0;
-		sched.n_to_start = n < room ? n : room;
+		if (room > sched.n_to_start)
+			sched.n_to_start = n < room ? n : room;
 	}
 	lock_release(&sched.lock);
 }

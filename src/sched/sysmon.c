@@ -28,6 +28,7 @@
 #define SCAVENGE_MORE_NS INT64_C(1000000) /* after a call that found something: there may be more */
 #define START_RETRY_NS INT64_C(10000000)
 #define SOON_MOST 200u /* short rounds in a row */
+#define SOON_SHARE 4 /* of the time since there was a reason is the pause until the next look */
 #define SUSPECT_MIN_NS INT64_C(10000000)
 #define SUSPECT_MAX_NS INT64_C(1000000000)
 
@@ -42,6 +43,7 @@ static struct {
 	int64_t next_start;
 	int64_t suspect_delay, next_suspect;
 	uint32_t n_soon;                   /* short rounds since the last long one */
+	int64_t soon_since;                /* when there was last a reason for them */
 	bool has_garbage;
 } sysmon;
 
@@ -158,10 +160,16 @@ static void sleep_while_idle(void)
 /* SM3 */
 static int64_t delay(int64_t now)
 {
-	if (retake(now) && sysmon.n_soon++ < SOON_MOST)
+	if (retake(now)) {
+		bool is_enough = sysmon.n_soon++ == SOON_MOST;
+		sysmon.soon_since = is_enough ? 0 : now;
+		if (is_enough)
+			sysmon.n_soon = 0;
+	}
+	int64_t pause = (now - sysmon.soon_since) / SOON_SHARE;
+	if (pause < SYSMON_SOON_NS)
 		return SYSMON_SOON_NS;
-	sysmon.n_soon = 0;
-	return SYSMON_MIN_NS;
+	return min64(pause, SYSMON_MIN_NS);
 }
 
 static void *sysmon_main(void *arg)
