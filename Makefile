@@ -222,7 +222,12 @@ programs_of = $(patsubst %.c,$(B)/%,$(wildcard tests/$(1)/*.c))
 program_suites := unit fault conform errors stress fuzz
 white_programs := $(call programs_of,unit) $(call programs_of,fault)
 black_programs := $(foreach s,conform errors stress fuzz,$(call programs_of,$(s)))
-examples := $(patsubst %.c,$(B)/%,$(wildcard examples/*.c))
+# Examples that need a library are built when pkg-config finds it; tools/demo and the tests say what was not.
+sqlworkers_needs := sqlite3
+rediscrawl_needs := hiredis
+has = $(if $($(1)_needs),$(if $(native),$(shell pkg-config --exists $($(1)_needs) 2>/dev/null && echo y)),y)
+examples := $(foreach e,$(patsubst examples/%.c,%,$(wildcard examples/*.c)),$(if $(call has,$(e)),$(B)/examples/$(e)))
+needed = $(if $($(@F)_needs),$(shell pkg-config --cflags --libs $($(@F)_needs)))
 benches := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
 
 # White-box tests see the library's inside; the others are programs like a user's.
@@ -253,7 +258,7 @@ $(filter-out $(cxx_programs),$(black_programs)): $(B)/%: %.c $(B)/libgoro.a $(CO
 $(examples) $(benches): $(B)/%: %.c $(B)/libgoro.a $(CONFIG)
 	$(call say,CC)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(common) -Iinclude $(LDFLAGS) -MMD -MP $< $(B)/libgoro.a -o $@
+	$(Q)$(CC) $(CFLAGS) $(common) -Iinclude $(LDFLAGS) -MMD -MP $< $(B)/libgoro.a $(needed) -o $@
 
 .PHONY: examples white benches demo bench
 examples: $(examples)
@@ -294,7 +299,7 @@ sanitizer_env := $(if $(filter thread,$(SAN)),TSAN_OPTIONS="$${TSAN_OPTIONS:-hal
 
 # The suites that are scripts find the variant in the environment.
 script_env = B=$(B) CC='$(CC)' CXX='$(CXX)' LIB=$(B)/libgoro.a
-.PHONY: exec-sanitize exec-header exec-abi exec-cmd exec-examples exec-docs exec-man exec-amalgamation
+.PHONY: exec-sanitize exec-header exec-abi exec-cmd exec-examples exec-docs exec-man exec-libs exec-amalgamation
 exec-header: lib
 	@$(script_env) tests/header/run.sh $(CURDIR)/$(B)/libgoro.a
 exec-sanitize: lib
@@ -309,6 +314,8 @@ exec-docs: lib
 	@$(script_env) tests/docs/run.sh
 exec-man: lib
 	@MAKE='$(MAKE)' $(script_env) tests/man/run.sh
+exec-libs: lib
+	@$(script_env) tests/libs/run.sh
 exec-amalgamation: amalgamation
 	@$(script_env) tools/amalgamate-test
 
@@ -359,6 +366,7 @@ run-unit-memcheck:;	$(variant_make) exec-unit $(debug) WRAP='$(VALGRIND)' RUNFLA
 run-unit-arm64:;	$(variant_make) exec-unit $(debug) $(arm64) WRAP='$(QEMU)' RUNFLAGS='-t 10 $(RUNFLAGS)'
 run-conform-arm64:;	$(variant_make) exec-conform $(release) $(arm64) WRAP='$(QEMU)' \
 				RUNFLAGS='-t 3 $(RUNFLAGS) -p 1,4'
+run-libs:;		$(variant_make) exec-libs $(release)
 run-amalgamation:;	$(variant_make) exec-amalgamation $(release)
 run-tidy:;		@tools/tidy
 run-floors:;		@tools/floors src
@@ -404,7 +412,8 @@ check-ci:
 
 # Debian's names of what make check calls.
 packages := gcc g++ libc6-dev make binutils clang valgrind gdb python3 pkg-config util-linux bsdutils \
-	man-db groff-base qemu-user gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross
+	man-db groff-base qemu-user gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross \
+	libsqlite3-dev libhiredis-dev redis-server libpq-dev postgresql libcurl4-openssl-dev
 deps:
 	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(packages)
 

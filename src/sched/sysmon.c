@@ -13,7 +13,8 @@
  *
  * SM3  While a P is busy, it looks every millisecond, so that nobody waits longer than two for a P
  *      whose thread is blocked; and after SYSMON_SOON_NS, but not without end, when something was
- *      taken or a thread may be blocked.
+ *      taken or a thread may be blocked. After that the rounds grow longer by and by: the next
+ *      thread needs a moment to get going before it can be seen to block.
  *
  * It starts at 1 ms, not at Go's 20 us: with sleeps of a millisecond in the program the short
  * rounds were most of its CPU time.

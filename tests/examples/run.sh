@@ -15,7 +15,8 @@ unset GOMAXPROCS GORODEBUG
 lib=${LIB:-build/libgoro.a}
 cc=${CC:-cc}
 tmp=$(mktemp -d) || exit 1
-trap 'rm -rf "$tmp"' EXIT
+redis=
+trap '[ -z "$redis" ] || kill "$redis"; rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
 chmod 755 "$tmp"
 number=0
@@ -68,7 +69,17 @@ blocks=
 case $($cc --version 2>/dev/null) in *clang*) blocks=-fblocks ;; esac
 for file in examples/*.c; do
 	program=$tmp/$(basename "$file" .c)
-	$cc -std=gnu11 -O2 -Wall -Wextra $blocks -Iinclude "$file" "$lib" -pthread -o "$program" 2>"$tmp/err"
+	flags=
+	case $file in
+	*/sqlworkers.c) needs=sqlite3 ;;
+	*/rediscrawl.c) needs=hiredis ;;
+	*) needs= ;;
+	esac
+	if [ -n "$needs" ] && ! flags=$(pkg-config --cflags --libs $needs 2>/dev/null); then
+		skip "$file" "pkg-config does not find $needs"
+		continue
+	fi
+	$cc -std=gnu11 -O2 -Wall -Wextra $blocks -Iinclude "$file" "$lib" $flags -pthread -o "$program" 2>"$tmp/err"
 	[ $? = 0 ] && [ ! -s "$tmp/err" ] || { sed 's/^/# /' "$tmp/err"; false; }
 	ok $? "$file compiles without a warning"
 done
@@ -125,6 +136,64 @@ for bad in "numbers 1" "sieve 0" "sieve -1" "sieve x" "sieve 1x" "sieve 1 2" "si
 	complains 2 "usage: "
 	ok $? "usage, status 2: $bad"
 done
+
+# --- with a library -----------------------------------------------------------------------------------
+
+if [ -x "$bin/sqlworkers" ]; then
+	for workers in 1 8 200; do
+		for again in "" ", the file of the last run"; do
+			run "$bin/sqlworkers" "$tmp/rows" $workers
+			gives 0 "1000 rows by $workers workers, sum 499500"
+			ok $? "sqlworkers with $workers workers$again"
+		done
+	done
+	run "$bin/sqlworkers" "$tmp/missing/rows"
+	complains 1 "sqlworkers: $tmp/missing/rows: unable to open database file"
+	ok $? "sqlworkers names a file that it cannot open"
+	for bad in "sqlworkers" "sqlworkers file 0" "sqlworkers file x" "sqlworkers file 1 1"; do
+		run "$bin/"$bad
+		complains 2 "usage: "
+		ok $? "usage, status 2: $bad"
+	done
+fi
+
+redis_answers() {
+	for i in $(seq 1 100); do
+		redis-cli -s "$tmp/redis.sock" ping >/dev/null 2>&1 && return 0
+		kill -0 "$redis" 2>/dev/null || return 1
+		sleep 0.1
+	done
+	return 1
+}
+
+if [ -x "$bin/rediscrawl" ]; then
+	run "$bin/rediscrawl" 127.0.0.1 1
+	complains 1 "rediscrawl: 127.0.0.1:1: Connection refused"
+	ok $? "rediscrawl without a server"
+	run "$bin/rediscrawl" 127.0.0.1
+	complains 2 "usage: "
+	ok $? "usage, status 2: rediscrawl 127.0.0.1"
+	port=$((20000 + $(od -An -N2 -tu2 /dev/urandom) % 12000))
+	if command -v redis-server >/dev/null && command -v redis-cli >/dev/null; then
+		redis-server --bind 127.0.0.1 --port $port --unixsocket "$tmp/redis.sock" --save '' \
+			--dir "$tmp" >"$tmp/redis.log" 2>&1 &
+		redis=$!
+	fi
+	if [ -n "$redis" ] && redis_answers; then
+		fill='for i = 1, 3000 do redis.call("SET", "key:" .. i, "value") end
+			return redis.call("MEMORY", "USAGE", "key:1")'
+		redis-cli -s "$tmp/redis.sock" SET other x >/dev/null
+		each=$(redis-cli -s "$tmp/redis.sock" EVAL "$fill" 0)
+		run "$bin/rediscrawl" 127.0.0.1 $port 'key:?'
+		gives 0 "9 keys, $((9 * each)) bytes"
+		ok $? "rediscrawl measures the keys of a pattern"
+		run "$bin/rediscrawl" 127.0.0.1 $port
+		[ "$status" = 0 ] && grep -q '^3001 keys, [0-9]* bytes$' "$tmp/out" && [ ! -s "$tmp/err" ]
+		ok $? "rediscrawl walks all keys"
+	else
+		skip "rediscrawl against a server" "there is none, or it did not start: $(tail -n 1 "$tmp/redis.log" 2>/dev/null)"
+	fi
+fi
 
 # --- wordcount on /usr/include ------------------------------------------------------------------------
 

@@ -134,11 +134,9 @@ static void verify(void)
 
 int goro_main(int argc, char **argv)
 {
-	/*
-	 * The first connection initialises OpenSSL and Kerberos, and a name of an account goes
-	 * through the C library's NSS: 64 KiB and more, which the default stack has.
-	 */
-	struct crowd crowd = {.prepare = prepare, .work = work, .verify = verify};
+	/* What Kerberos, OpenSSL and the C library's NSS put on the stack is theirs to say. */
+	struct crowd crowd = {.prepare = prepare, .work = work, .verify = verify,
+			      .stack_size = 1 << 20};
 
 	if (argc != 3)
 		fail("usage: postgres plain|announced CONNINFO");

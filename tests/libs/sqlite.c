@@ -4,7 +4,7 @@
  *   sqlite own|announced|shared FILE
  *
  * own, announced: in WAL mode, and who finds the file locked sleeps within SQLite (busy_timeout).
- * shared: one connection; SQLite takes a pthread mutex around each call, so that most wait for that.
+ * shared: one connection; SQLite takes a pthread mutex around each call, for which most wait.
  * A transaction goes over calls of goro and so over threads, which SQLite allows.
  */
 #include "crowd.h"
@@ -143,7 +143,8 @@ static void verify(void)
 			      0, 0);
 
 	if (n_rows != CROWD * ROUNDS || n_ids != CROWD || total != CROWD * ROUNDS || is_whole != 1)
-		fail("%ld rows of %ld goroutines, total %ld, whole %ld", n_rows, n_ids, total, is_whole);
+		fail("%ld rows of %ld goroutines, total %ld, whole %ld", n_rows, n_ids, total,
+		     is_whole);
 	if (sum_seen != CROWD * (ROUNDS * (ROUNDS - 1) / 2))
 		fail("the goroutines saw %ld", sum_seen);
 	close_file(db);
@@ -151,7 +152,6 @@ static void verify(void)
 
 int goro_main(int argc, char **argv)
 {
-	/* The deepest that SQLite goes here is its parser and its VM, within 40 KiB. */
 	struct crowd crowd = {.prepare = prepare, .work = work_own, .verify = verify};
 
 	if (argc != 3)
