@@ -179,7 +179,7 @@ static void verify(void)
 static int run(void *arg)
 {
 	(void)arg;
-	/* What a protocol or a resolver puts on the stack is not documented: more than the default. */
+	/* What protocols and resolvers put on the stack is not documented: more than usual. */
 	struct crowd crowd = {.prepare = prepare, .work = work, .verify = verify,
 			      .stack_size = 1 << 20};
 	return crowd_run(&crowd);
