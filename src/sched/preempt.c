@@ -204,7 +204,7 @@ static void stop_here(struct m *mp, struct g *gp, const void *context)
 		acquire_p(mp, mp->next_p);
 		mp->next_p = NULL;
 		slice_begin(load_rlx(&mp->p)); /* relaxed: our own */
-	} else {
+	} else if (MODEL_KEEP("stop-end-taken")) {
 		store_rlx(&mp->is_taken, 1); /* relaxed: the run ends; on to its next call */
 	}
 }
@@ -213,7 +213,8 @@ static enum stop_outcome stop(struct m *mp, const void *context)
 {
 	struct g *gp = mp->curg;
 
-	if (load_rlx(&mp->at) != AT_PROGRAM || !gp) /* relaxed: our own; PR3 */
+	/* relaxed: our own; PR3 */
+	if ((load_rlx(&mp->at) != AT_PROGRAM && MODEL_KEEP("stop-inside")) || !gp)
 		return STOP_INSIDE;
 	store_rlx(&mp->at, AT_RUNTIME); /* relaxed: ordered by the fence */
 	fence_light();                  /* AT-ENTER */

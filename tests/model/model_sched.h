@@ -287,12 +287,19 @@ int m_start_thread(struct m *mp)
 }
 
 /* What the starter's thread does when it is woken. There is one. */
-void starter_wake(void)
+static void model_starter(void)
 {
 	explore_lock(&starter);
 	while (is_asked())
 		start_one();
 	explore_unlock(&starter);
+}
+
+/* Who holds the lock calls model_starter() after it. */
+void starter_wake(void)
+{
+	if (!explore_lock_is_held(&sched.lock))
+		model_starter();
 }
 
 static int64_t model_idle_ns(void)
