@@ -297,7 +297,8 @@ static bool sleep_idle(struct m *mp)
 		return false;
 	}
 	/* WK3; relaxed: under the lock */
-	struct p *pp = load_rlx(&sched.is_start_wanted) ? idle_get_p() : NULL;
+	bool must_look = load_rlx(&sched.is_start_wanted) && MODEL_KEEP("start-wanted-look");
+	struct p *pp = must_look ? idle_get_p() : NULL;
 	store_rlx(&sched.is_start_wanted, 0); /* relaxed: likewise; ST1 */
 	if (unlikely(pp)) {
 		lock_release(&sched.lock);

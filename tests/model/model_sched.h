@@ -25,8 +25,7 @@
 #undef STEAL_ROUNDS
 #define STEAL_ROUNDS 1 /* the last one, in which everything is taken */
 #undef IDLE_M_NS
-#define IDLE_M_NS model_idle_ns()
-static int64_t model_idle_ns(void);
+#define IDLE_M_NS (OS_FOREVER - os_now()) /* no M leaves because it was idle for long */
 
 #include "core/g.c"
 noreturn void stack_overflow_found(struct g *gp);
@@ -57,7 +56,6 @@ static struct p ps[MAXPROCS_LIMIT];
 static struct g gs[MODEL_GS];
 static bool starts_fail; /* no thread is to be had */
 static uint32_t n_given; /* the next M that m_new() gives */
-static uint32_t n_idle_ends; /* MS4: so many times an M has been idle for long */
 
 struct m *m_self(void)
 {
@@ -300,14 +298,6 @@ void starter_wake(void)
 {
 	if (!explore_lock_is_held(&sched.lock))
 		model_starter();
-}
-
-static int64_t model_idle_ns(void)
-{
-	if (n_idle_ends == 0)
-		return OS_FOREVER - os_now();
-	n_idle_ends--;
-	return 1;
 }
 
 #ifdef MODEL_CALLS

@@ -197,7 +197,8 @@ int main(void)
 						   expire),
 					     TRY(3, 2)});
 	explore_holds_seen(&(struct explore_test){"timer object: stop against fire and a receiver",
-						  CALLS(setup_chan, got_unless_kept, stop_it, expire,
+						  CALLS(setup_chan, got_unless_kept, stop_it,
+							expire,
 							receive),
 						  TRY(3, 1)},
 			   3);

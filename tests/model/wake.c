@@ -66,6 +66,14 @@ static void setup_3(void)
 	model_sched_setup(3, 3);
 }
 
+/* A third P is idle, no thread can be had for it, and M 0 never looks for work. */
+static void setup_no_thread(void)
+{
+	explore_name(&n_taken, 4, "n_taken");
+	model_sched_setup(2, 3);
+	starts_fail = true;
+}
+
 /* Where a test says so, threads 0 and 2 begin when thread 1 has become the keeper. */
 
 static void keeper_waits(const void *word)
@@ -173,6 +181,16 @@ static void test_wake(void)
 	explore_holds(&(struct explore_test){"wake: one G while the keeper waits for a timer",
 					     WAKE(LATE, setup_late, submit_ring, all_taken),
 					     TRY(2, 2), .is_slow = true});
+	explore_holds(&(struct explore_test){"wake: two Gs, and no thread can be had",
+					     .setup = setup_no_thread,
+					     .thread = {submit_2, worker}, .finish = all_taken,
+					     .may_end_blocked = true, TRY(2, 2)});
+	explore_finds(&(struct explore_test){"wake: found when who goes idle does not make good",
+					     .setup = setup_no_thread,
+					     .thread = {submit_2, worker}, .finish = all_taken,
+					     .may_end_blocked = true, TRY(2, 2),
+					     .omit = "start-wanted-look"},
+		      "n_taken");
 	explore_finds(&(struct explore_test){"wake: found without the submitter's fence",
 					     WAKE(2, setup_2, submit_1, all_taken), TRY(2, 3),
 					     .omit = "wake-submit-fence"},

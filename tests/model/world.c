@@ -162,7 +162,8 @@ int main(void)
 #define WORLD(a)                                                                              \
 	.setup = setup, .thread = {a, worker, reserve_worker, reserve_worker}, .asleep = 0xc, \
 	.finish = all_run, .may_end_blocked = true
-	explore_holds(&(struct explore_test){"world: stop against spawn", WORLD(stop_all), TRY(2, 1),
+	explore_holds(&(struct explore_test){"world: stop against spawn",
+					     WORLD(stop_all), TRY(2, 1),
 					     .is_slow = true});
 	explore_holds(&(struct explore_test){"world: two Ps become one", WORLD(shrink), TRY(2, 1)});
 	explore_holds(&(struct explore_test){"world: two Ps become three", WORLD(grow), TRY(1, 1)});
