@@ -58,6 +58,7 @@ struct m {
 	uint32_t held_ranks;              /* debug: lock ranks held, as bits */
 	bool is_leaving;                  /* its locked G has ended: so does the thread */
 	atomic_of(uint32_t) stop_asked;   /* others: the signal on its way is ours; STOP-ASK */
+	int64_t stop_asked_at;            /* sched.lock */
 	const void *stop_context;         /* while its G is_stopped: the registers, for reports */
 };
 

@@ -36,6 +36,8 @@
 #include "queue/runq.h"
 #include "sched/sched.h"
 
+#define STOP_LOST_NS INT64_C(100000000) /* a signal that has not come by then */
+
 atomic_of(uint64_t) attention;
 void (*preempt_capture_hook)(const void *context);
 
@@ -251,7 +253,7 @@ static void on_signal(int signo, siginfo_t *info, void *context)
 /* ---- stopping: sysmon ---- */
 
 /* Under sched.lock. */
-static void stop_ask(struct p *pp)
+static void stop_ask(struct p *pp, int64_t now)
 {
 	struct m *mp = load_acq(&pp->m); /* P-OWNER */
 
@@ -265,7 +267,15 @@ static void stop_ask(struct p *pp)
 			starter_wake();
 		return;
 	}
+	/*
+	 * One at a time, so that each is known for ours when it comes: a second one would be taken
+	 * for the program's. Unless it has been lost to a handler that the program has put up.
+	 */
+	if (load_rlx(&mp->stop_asked) && /* relaxed: a look */
+	    now - mp->stop_asked_at < STOP_LOST_NS)
+		return;
 	os_signal_insist(SIGURG, on_signal, &preempt.old);
+	mp->stop_asked_at = now;
 	add_rlx(&preempt.n_sent, 1);  /* relaxed: a statistic */
 	store_rel(&mp->stop_asked, 1); /* STOP-ASK */
 	os_thread_signal(mp->tid, SIGURG);
@@ -286,7 +296,7 @@ void preempt_watch(struct p *pp, int64_t now)
 	bool was_asked = load_rlx(&pp->preempt); /* relaxed: a look */
 	preempt_ask(pp);
 	if (was_asked)
-		stop_ask(pp);
+		stop_ask(pp, now);
 }
 
 /* ---- the run ---- */
