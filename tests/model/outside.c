@@ -157,7 +157,8 @@ int main(void)
 	explore_holds(&(struct explore_test){"outside: goroutines woken against the end", WAITS,
 					     TRY(2, 1)});
 	explore_holds_seen(&(struct explore_test){"outside: stops of the world against the end",
-						  .setup = setup, .thread = {end, stop_all, stop_all},
+						  .setup = setup,
+						  .thread = {end, stop_all, stop_all},
 						  .finish = is_over, TRY(2, 1)},
 			   3);
 	explore_finds(&(struct explore_test){"outside: found when who enters does not fence",

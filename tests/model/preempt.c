@@ -4,8 +4,9 @@
  *   src/sched/preempt.c, handoff.c, locked.c, loop.c, find.c, wake.c, world.c -> the explorer
  *
  * The signal is a call of the handler before any operation of the thread that it was sent to, not
- * within the handler. Thread 1 is sysmon, which has no M and would stop every goroutine at once. A loop is a goroutine that makes no call until somebody says so. An execution ends when
- * all Ms sleep, or have left.
+ * within the handler. Thread 1 is sysmon, which has no M and would stop every goroutine at once. A
+ * loop is a goroutine that makes no call until somebody says so. An execution ends when all Ms
+ * sleep, or have left.
  */
 #define MODEL_CALLS
 #define MODEL_SIGNALS
@@ -337,25 +338,30 @@ int main(void)
 						  TWO_MS(setup_loop), TRY(1, EXPLORE_NONE)},
 			   STOPPED);
 	explore_holds_seen(&(struct explore_test){"preempt: a thread is started for it first",
-						  ONE_M(setup_loop_alone), TRY(1, EXPLORE_NONE), .is_slow = true},
+						  ONE_M(setup_loop_alone),
+						  TRY(1, EXPLORE_NONE), .is_slow = true},
 			   STOPPED);
 	explore_holds_seen(&(struct explore_test){"preempt: two loops on two threads",
-						  TWO_MS(setup_two_loops), TRY(EXPLORE_NONE, EXPLORE_NONE)},
+						  TWO_MS(setup_two_loops),
+						  TRY(EXPLORE_NONE, EXPLORE_NONE)},
 			   STOPPED);
 	explore_holds_seen(&(struct explore_test){"preempt: one that calls all the time",
 						  TWO_MS(setup_calls), TRY(1, EXPLORE_NONE)},
 			   STOPPED | INSIDE);
 	explore_holds_seen(&(struct explore_test){"preempt: the world is stopped by another",
-						  TWO_MS(setup_world), TRY(1, EXPLORE_NONE), .is_slow = true},
+						  TWO_MS(setup_world),
+						  TRY(1, EXPLORE_NONE), .is_slow = true},
 			   STOPPED);
 	explore_holds_seen(&(struct explore_test){"preempt: and no thread may be started",
-						  TWO_MS(setup_world_at_limit), TRY(1, EXPLORE_NONE)},
+						  TWO_MS(setup_world_at_limit),
+						  TRY(1, EXPLORE_NONE)},
 			   STOPPED);
 	explore_holds_seen(&(struct explore_test){"preempt: against taking", TAKEN(setup_taken),
 						  TRY(1, 1)},
 			   STOPPED | LOST);
 	explore_holds_seen(&(struct explore_test){"preempt: the run ends while a loop is stopped",
-						  END(setup_end), TRY(1, EXPLORE_NONE), .is_slow = true},
+						  END(setup_end),
+						  TRY(1, EXPLORE_NONE), .is_slow = true},
 			   AT_END);
 	explore_finds(&(struct explore_test){"preempt: found when it stops in a call",
 					     TWO_MS(setup_calls), TRY(1, EXPLORE_NONE),
