@@ -218,10 +218,11 @@ enum timer_was timer_reset(struct timer *t, int64_t when, bool *is_first)
 
 bool timer_claim(struct timer *t)
 {
-	/* relaxed, both: under the owner's lock, TM5 */
-	if (load_rlx(&t->home) != TIMERS_FIRING && MODEL_KEEP("timer-claim"))
+	struct timers *home = load_acq(&t->home); /* TM-HOME: a later fire's, perhaps: TM5 */
+
+	if (home != TIMERS_FIRING && MODEL_KEEP("timer-claim"))
 		return false;
-	store_rlx(&t->home, NULL); /* relaxed: as told above */
+	store_rlx(&t->home, NULL); /* relaxed: under the owner's lock, TM5 */
 	return true;
 }
 
