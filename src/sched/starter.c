@@ -16,8 +16,8 @@
  *      namespaces. No code of the program runs on the starter.
  *
  * Locking: sched.lock for the request; a list that is pushed to and taken whole by one atomic
- * step. Orders: FREE-LATER. Go: startTemplateThread, newm in runtime/proc.go; there most threads are
- * started by the M that needs them.
+ * step. Orders: FREE-LATER. Go: startTemplateThread, newm in runtime/proc.go; there most threads
+ * are started by the M that needs them.
  */
 #include <errno.h>
 

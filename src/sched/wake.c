@@ -304,6 +304,7 @@ static bool sleep_idle(struct m *mp)
 		lock_release(&sched.lock);
 		acquire_p(mp, pp);
 		spinning_begin(mp);
+		sysmon_wake_if_asleep();
 		return true;
 	}
 	idle_put_m(mp);

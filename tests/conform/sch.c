@@ -4,8 +4,8 @@
  *   spawn, yield, chan -> [schedule loop] -> the order and the shares that goroutines see
  *
  * SCH-09 (a loop without calls) is in preempt.c; SCH-11's variant with an open listening
- * socket belongs to the poller. The orders of SCH-03 hold for one P and less than 61 switches, since
- * every 61st looks at the global queue first.
+ * socket belongs to the poller. The orders of SCH-03 hold for one P and less than 61 switches,
+ * since every 61st looks at the global queue first.
  *
  * Go: proc_test.go: TestPingPongHog, TestYieldProgress, TestGoroutineParallelism.
  */

@@ -15,6 +15,7 @@
 #include <sys/uio.h>
 
 #include "queue/gfree.h"
+#include "sched/sched.h"
 
 /* ---- the work ---- */
 
@@ -157,6 +158,13 @@ static void parks_for_guards(void *c)
 	goro_chan_recv(c, NULL);
 }
 
+static void look_at_all(struct guards *guards)
+{
+	CALL_SCOPE;
+
+	gfree_each(look_below, guards);
+}
+
 static int parks_twice(void *method)
 {
 	struct goro_attr attr = {.stack_size = 64 << 10};
@@ -169,7 +177,7 @@ static int parks_twice(void *method)
 			require_eq(goro_spawn_attr(i % 10 == 0 ? &attr : NULL, parks_for_guards, c),
 				   0);
 		wait_for(load(&n_asleep) == PARKED);
-		gfree_each(look_below, &guards);
+		look_at_all(&guards);
 		expect_eq(guards.n_stacks, PARKED + 1);
 		if ((intptr_t)method == OS_GUARD_CANARY)
 			expect_eq(guards.n_open, guards.n_stacks);
