@@ -13,8 +13,8 @@
  *      goro_text. A function of the program is never hidden, whatever its name, and the library's
  *      inside is, also in a program without symbols.
  * SY5  Goroutines that were stopped may hold any lock of libc, and the world is stopped while a
- *      dump is printed: nothing here waits for one, but for what libbacktrace does once, which goro_dump
- *      lets it do before (symbol_prepare).
+ *      dump is printed: nothing here waits for one, but for what libbacktrace does once, which
+ *      goro_dump lets it do before (symbol_prepare).
  *
  * We do not go by names: a program may have a park() of its own, and a stripped one has none.
  *
