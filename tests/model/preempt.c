@@ -175,7 +175,7 @@ static void ask_to_stop(struct p *pp)
 {
 	lock_acquire(&sched.lock);
 	if (load_rlx(&pp->state) == P_RUNNING) /* relaxed: under the lock */
-		stop_ask(pp);
+		stop_ask(pp, 0); /* time stands still: no signal is lost here */
 	lock_release(&sched.lock);
 	model_starter();
 }
