@@ -44,12 +44,14 @@ static void start_a_parked_one(void)
 GORO_CHILD(faults_under_the_lock_of_the_slabs)
 {
 	start_a_parked_one();
+	CALL_SCOPE;
 	gfree_each(faults_on_visit, NULL);
 }
 
 GORO_CHILD(faults_under_sched_lock)
 {
 	start_a_parked_one();
+	CALL_SCOPE;
 	lock_acquire(&sched.lock);
 	fault_here();
 }
@@ -232,14 +234,27 @@ static void walks_again(struct g *gp, void *arg)
 	gfree_each_within(counts, NULL, GORO_MS(1));
 }
 
+/* As the runtime walks: from inside a call. */
+static void walk(void (*visit)(struct g *gp, void *arg))
+{
+	CALL_SCOPE;
+	gfree_each(visit, NULL);
+}
+
+static void walk_within_a_ms(void)
+{
+	CALL_SCOPE;
+	gfree_each_within(counts, NULL, GORO_MS(1));
+}
+
 GORO_CASE(walk_within_a_time_goes_on_without_the_lock, .procs = "1")
 {
-	gfree_each_within(counts, NULL, GORO_MS(1));
+	walk_within_a_ms();
 	expect_eq(n_visits, 1);
-	gfree_each(walks_again, NULL); /* which holds the lock */
+	walk(walks_again); /* which holds the lock */
 	expect_eq(n_visits, 2);
 	goro_spawn(parks, NULL); /* and nobody holds it now */
-	gfree_each(counts, NULL);
+	walk(counts);
 	expect_eq(n_visits, 4);
 }
 
