@@ -315,6 +315,7 @@ GORO_API void goro_syscall_exit(void);
  * goro_blocking - call fn(arg) between goro_syscall_enter() and goro_syscall_exit(). A panic in fn
  * goes on in the caller; no C++ exception may leave it.
  *
+ * Blocks as long as fn does, and then as goro_syscall_exit(). In a plain thread it only calls fn.
  * Panics: "goro_blocking of nil func value".
  */
 GORO_API void goro_blocking(void (*fn)(void *), void *arg);
