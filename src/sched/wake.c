@@ -139,13 +139,11 @@ static bool start_stopped(struct p *pp)
  */
 static bool ask_for_m(void)
 {
-	if (sched.n_to_start)
-		return false;
-	if (sched.n_m + sched.n_to_start >= sched.max_m) {
+	if (!sched.n_to_start && sched.n_m >= sched.max_m) {
 		lock_release(&sched.lock);
 		fatal("program exceeds %u-thread limit\n[see goro_maxthreads()]", sched.max_m);
 	}
-	return starter_ask();
+	return starter_ask(); /* ST1: also when it is at it, since that may fail */
 }
 
 void start_looking(void)
