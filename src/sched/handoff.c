@@ -145,7 +145,8 @@ bool retake(int64_t now)
 	struct p *taken = NULL;
 	bool soon = false;
 
-	lock_acquire(&sched.lock);
+	if (!lock_acquire_within(&sched.lock, 0))
+		return true; /* sysmon serves SIGQUIT even if somebody keeps it: DU2 */
 	for (uint32_t i = 0; i < n; i++) {
 		struct p *pp = sched.p[i];
 		if (load_rlx(&pp->state) != P_RUNNING) /* relaxed: under the lock */
