@@ -268,7 +268,7 @@ white: $(B)/libgoro_test.a
 demo: publish examples
 	@tools/demo $(B)/examples
 
-bench: benches
+bench: benches examples
 	@B=$(B) bench/run.sh
 
 # --- test suites ------------------------------------------------------------------------------------

@@ -292,7 +292,8 @@ struct g *find_runnable(struct m *mp, bool *inherits_slice)
 			pp->ticks_without_globq = 0;
 			if ((gp = globq_get(&pp->runq, share, 1)))
 				return gp;
-			next_goes_behind(pp); /* FN6 */
+			if (runq_length(&pp->runq) > 1)
+				next_goes_behind(pp); /* FN6 */
 		}
 		if ((gp = find_local(pp, inherits_slice)))
 			return gp;

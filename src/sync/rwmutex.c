@@ -116,20 +116,6 @@ static bool rw_take_or_mark(struct rwmutex *rw, uint32_t share, bool is_late)
 	return is_free;
 }
 
-/* QUEUED may be left from a run that has ended: RW2. */
-static bool rw_try_queued(struct rwmutex *rw, uint32_t share)
-{
-	uint32_t old = load_rlx(&rw->state); /* relaxed: a hint, the rest is under the lock */
-
-	if (!(old & RW_QUEUED) || rw_obstacles(old, share))
-		return false;
-	CALL_SCOPE;
-	lock_acquire(&rw->lock);
-	bool is_taken = rw_take_or_mark(rw, share, true);
-	lock_release(&rw->lock);
-	return is_taken;
-}
-
 /* 0; -ETIMEDOUT, -ECANCELED: not for who is shielded. */
 __attribute__((noinline)) static int rw_lock_slow(struct rwmutex *rw, uint32_t share,
 						  int64_t deadline, bool is_shielded)
@@ -154,6 +140,15 @@ __attribute__((noinline)) static int rw_lock_slow(struct rwmutex *rw, uint32_t s
 	if (error)
 		rw_leave(rw, &w);
 	return error;
+}
+
+/* QUEUED may be left from a run that has ended: RW2. */
+static bool rw_try_queued(struct rwmutex *rw, uint32_t share)
+{
+	uint32_t old = load_rlx(&rw->state); /* relaxed: a hint, the rest is under the lock */
+
+	return (old & RW_QUEUED) && !rw_obstacles(old, share) &&
+	       rw_lock_slow(rw, share, GORO_POLL, false) == 0;
 }
 
 /*

@@ -124,20 +124,6 @@ static bool sem_take_or_mark(struct sem *s, uint64_t need, bool is_late)
 	return is_free;
 }
 
-/* QUEUED may be left from a run that has ended: SU2. */
-static bool sem_try_queued(struct sem *s, uint64_t need)
-{
-	uint64_t old = load_rlx(&s->state); /* relaxed: a hint, the rest is under the lock */
-
-	if (!(old & SEM_QUEUED) || old >> SEM_SHIFT < need)
-		return false;
-	CALL_SCOPE;
-	lock_acquire(&s->lock);
-	bool is_taken = sem_take_or_mark(s, need, true);
-	lock_release(&s->lock);
-	return is_taken;
-}
-
 __attribute__((noinline)) static int sem_acquire_slow(struct sem *s, uint64_t need,
 						      int64_t deadline)
 {
@@ -156,6 +142,15 @@ __attribute__((noinline)) static int sem_acquire_slow(struct sem *s, uint64_t ne
 	if (error)
 		sem_leave(s, &w.waiter);
 	return error;
+}
+
+/* QUEUED may be left from a run that has ended: SU2. */
+static bool sem_try_queued(struct sem *s, uint64_t need)
+{
+	uint64_t old = load_rlx(&s->state); /* relaxed: a hint, the rest is under the lock */
+
+	return (old & SEM_QUEUED) && old >> SEM_SHIFT >= need &&
+	       sem_acquire_slow(s, need, GORO_POLL) == 0;
 }
 
 static int sem_acquire_until(goro_sem *sem, int64_t n, int64_t deadline, const char *text)

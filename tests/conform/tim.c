@@ -206,11 +206,52 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+enum { N_NAPS = 101 };
+
+struct naps {
+	int64_t ns, late[N_NAPS];
+	goro_chan *ended;
+};
+
+static int64_t median_of(struct naps *n)
+{
+	qsort(n->late, N_NAPS, sizeof(n->late[0]), compare);
+	return n->late[N_NAPS / 2];
+}
+
+static void *naps_in_the_kernel(void *arg)
+{
+	struct naps *n = arg;
+	struct timespec nap = {n->ns / 1000000000, n->ns % 1000000000};
+	prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0);
+	for (int i = 0; i < N_NAPS; i++) {
+		int64_t start = tap_now();
+		nanosleep(&nap, NULL);
+		n->late[i] = tap_now() - start - n->ns;
+	}
+	goro_chan_send(n->ended, NULL);
+	return NULL;
+}
+
+/* How late a plain thread is while all goroutines wait: the machine's own share. */
+static int64_t machine_is_late(int64_t ns)
+{
+	struct naps n = {.ns = ns, .ended = goro_chan_make(0, 0)};
+	pthread_t thread;
+	require_eq(pthread_create(&thread, NULL, naps_in_the_kernel, &n), 0);
+	goro_chan_recv(n.ended, NULL);
+	pthread_join(thread, NULL);
+	goro_chan_unref(n.ended);
+	return median_of(&n);
+}
+
+/* Where the machine itself wakes a thread more than 50 us late, 50 us are what we may add. */
 GORO_CASE(sleep_on_an_idle_machine_ends_within_100_us, .is_alone = true)
 {
 	static const int64_t naps_ns[] = {GORO_US(50), GORO_US(500), GORO_MS(1), GORO_MS(5)};
-	enum { N = 101 };
-	int64_t late[N];
+	enum { N = N_NAPS };
+	static struct naps n;
+	int64_t *late = n.late;
 	for (int k = 0; k < 4; k++) {
 		int64_t median = INT64_MAX, allowed = GORO_US(100) * TAP_SLOWER;
 		for (int attempt = 0; attempt < 5 && median > allowed; attempt++) {
@@ -220,8 +261,14 @@ GORO_CASE(sleep_on_an_idle_machine_ends_within_100_us, .is_alone = true)
 				late[i] = goro_now() - start - naps_ns[k];
 				expect_ge(late[i], 0);
 			}
-			qsort(late, N, sizeof(late[0]), compare);
-			median = late[N / 2];
+			median = median_of(&n);
+			int64_t own = median > allowed ? machine_is_late(naps_ns[k]) : 0;
+			if (own) {
+				printf("# the machine's own: %" PRId64 " us\n", own / 1000);
+				allowed = GORO_US(100) * TAP_SLOWER;
+				if (own > allowed / 2)
+					allowed = own + allowed / 2;
+			}
 		}
 		printf("# sleeps of %" PRId64 " us: %" PRId64 " us late, a tenth %" PRId64 " us\n",
 		       naps_ns[k] / 1000, median / 1000, late[N * 9 / 10] / 1000);

@@ -280,6 +280,10 @@ GORO_CASE(channel_outlives_its_timer_for_who_has_a_reference)
 	goro_chan_unref(c);
 }
 
+/*
+ * A goroutine that moves to the other thread in between takes one batch more from malloc, which has
+ * memory for each thread: 260 KiB. Timers that stayed would be 20 MiB.
+ */
 GORO_CASE(stopped_timers_do_not_stay_in_memory, .is_alone = true, .procs = "2")
 {
 	enum { BATCH = 1000 };
@@ -295,7 +299,7 @@ GORO_CASE(stopped_timers_do_not_stay_in_memory, .is_alone = true, .procs = "2")
 			before = tap_rss_kib();
 	}
 	if (!TAP_SANITIZED)
-		expect_le(tap_rss_kib(), before + 256);
+		expect_le(tap_rss_kib(), before + 1024);
 }
 
 /* ---- many ---- */
