@@ -42,6 +42,8 @@ static inline void lock_init(struct lock *l, enum lock_rank rank)
 }
 
 #define lock_acquire(l) explore_lock(l)
+/* Who does not wait: the explorer has schedules enough where the lock is free. */
+#define lock_acquire_within(l, ns) (explore_lock(l), true)
 #define lock_release(l) explore_unlock(l)
 
 #endif
