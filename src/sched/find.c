@@ -199,7 +199,7 @@ bool reacquire_p(struct m *mp)
 	lock_acquire(&sched.lock);
 	struct p *pp = idle_get_p();
 	if (pp)
-		store_rlx(&sched.is_start_wanted, 0); /* relaxed: under the lock; ST1 */
+		store_rlx(&sched.is_start_wanted, 0); /* relaxed: under the lock; SR1 */
 	lock_release(&sched.lock);
 	if (!pp)
 		return false;

@@ -181,7 +181,7 @@ void handoff(struct p *pp)
 	int64_t first;
 
 	lock_acquire(&sched.lock);
-	/* relaxed: under the lock. ST2: to the thread of a stopped goroutine, if to nobody else */
+	/* relaxed: under the lock. SR2: to the thread of a stopped goroutine, if to nobody else */
 	if (load_rlx(&sched.n_stopped) && !idle.n_m && has_work(pp)) {
 		start_m_locked(pp, false);
 		return;

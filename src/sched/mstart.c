@@ -8,7 +8,7 @@
  *      loop for good.
  * MS2  The M's memory is freed by its own thread, last, when it is in no list any more. Who looks
  *      at the M of a P does so under sched.lock, and the M has released its P before it leaves.
- * MS3  All threads are started by the starter (starter.c, ST3), but for the initial one.
+ * MS3  All threads are started by the starter (starter.c, SR3), but for the initial one.
  * MS4  An M that has been idle for IDLE_M_NS ends, unless it is the initial one.
  *
  * Locking: sched.lock. Go: allocm, newm, startTemplateThread, mstart, mexit in runtime/proc.go.

@@ -36,7 +36,7 @@ struct sched {
 	struct m *all_m;                   /* lock */
 	uint32_t n_m, next_m_id;           /* lock */
 	uint32_t n_m_waiting_locked;       /* lock: Ms that wait for their locked G, or leave */
-	atomic_of(uint32_t) is_start_wanted; /* lock to write: ST1 in starter.c */
+	atomic_of(uint32_t) is_start_wanted; /* lock to write: SR1 in starter.c */
 	bool has_looker;                   /* lock: an M was woken to look for an idle P; HO6 */
 	uint32_t n_to_start;               /* lock: threads that the starter has been asked for */
 	atomic_of(uint32_t) n_stopped;     /* goroutines that were stopped by a signal, PR4 */
@@ -201,7 +201,7 @@ void starter_ask_more(uint32_t n);
 void starter_wake(void);
 /* Sysmon: if no thread could be had, perhaps one can now. */
 void starter_retry(void);
-/* In place of os_alloc and os_free where a goroutine, or g0, may be in a call: ST2. */
+/* In place of os_alloc and os_free where a goroutine, or g0, may be in a call: SR2. */
 void *call_alloc(size_t size);
 void call_free(void *at);
 bool garbage_exists(void);

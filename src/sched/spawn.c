@@ -69,7 +69,7 @@ static inline void words_copy(void *to, const void *from, size_t size)
 		memcpy((char *)to + i, (const char *)from + i, 8);
 }
 
-/* What the request needs of the heap, had before the call begins: ST2 in starter.c. */
+/* What the request needs of the heap, had before the call begins: SR2 in starter.c. */
 struct spawn_heap {
 	void *args; /* SP2, or NULL */
 	char *name; /* or NULL */

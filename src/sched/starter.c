@@ -4,15 +4,15 @@
  *   start_m with no idle M -> [starter_ask] -> the starter's thread -> m_new, thread -> m_begin
  *   call_free by who has a P -> [garbage] -> the next who may wait, or the starter
  *
- * ST1  sched.is_start_wanted: no M was idle when one was wanted, and none has become idle since. As
+ * SR1  sched.is_start_wanted: no M was idle when one was wanted, and none has become idle since. As
  *      long as it is set, whoever would go idle takes an idle P instead and looks for work, and so
  *      does a new M when it starts: those who submit work rely on that, whether a thread can be
  *      had or not. When none could be had, sysmon asks again from time to time.
- * ST2  Whoever has a P, or is sysmon, calls neither malloc, free nor pthread_create: a goroutine
+ * SR2  Whoever has a P, or is sysmon, calls neither malloc, free nor pthread_create: a goroutine
  *      that was stopped (preempt.c) may hold the lock inside, and needs a P to go on. The starter
  *      may wait for it: it has nothing that anybody needs at that moment, since a P whose thread it
  *      starts is in the idle list.
- * ST3  A new thread is a copy of the one that starts it: signal mask, affinity, priority,
+ * SR3  A new thread is a copy of the one that starts it: signal mask, affinity, priority,
  *      namespaces. No code of the program runs on the starter.
  *
  * Locking: sched.lock for the request; a list that is pushed to and taken whole by one atomic
@@ -61,7 +61,7 @@ static bool may_wait(void)
 
 void *call_alloc(size_t size)
 {
-	GORO_ASSERT(may_wait()); /* ST2 */
+	GORO_ASSERT(may_wait()); /* SR2 */
 	garbage_free();
 	return os_alloc(size);
 }
@@ -120,7 +120,7 @@ void starter_retry(void)
 void starter_ask_more(uint32_t n)
 {
 	lock_acquire(&sched.lock);
-	/* Never fewer than were asked for: who asked relies on it (ST1); relaxed: under the lock */
+	/* Never fewer than were asked for: who asked relies on it (SR1); relaxed: under the lock */
 	if (load_rlx(&sched.is_start_wanted) && sched.n_to_start && n > sched.n_to_start) {
 		uint32_t room = sched.max_m > sched.n_m ? sched.max_m - sched.n_m : 0;
 		if (room > sched.n_to_start)
@@ -135,7 +135,7 @@ static void start_failed(int error)
 	static atomic_of(uint32_t) has_warned;
 
 	lock_acquire(&sched.lock);
-	sched.n_to_start = 0; /* ST1: is_start_wanted stays */
+	sched.n_to_start = 0; /* SR1: is_start_wanted stays */
 	uint32_t n_m = sched.n_m;
 	bool nobody_left = load_rlx(&sched.run_state) == RUN_ON && /* relaxed: under the lock */
 			   n_m == sched.n_m_waiting_locked;
@@ -153,7 +153,7 @@ static void start_failed(int error)
 
 static void start_one(void)
 {
-	struct m *mp = m_new(); /* not under the lock: ST2 */
+	struct m *mp = m_new(); /* not under the lock: SR2 */
 	lock_acquire(&sched.lock);
 	bool is_wanted = sched.n_to_start &&
 			 load_rlx(&sched.run_state) == RUN_ON; /* relaxed: under the lock */

@@ -22,7 +22,7 @@
  * WK2  At most half of the busy Ps' worth of Ms spin (find.c).
  * WK3  A start for which no M was idle leaves the P idle and asks the starter for a thread. It is
  *      made good by whoever comes first: the new M, or one that would go idle. It takes an idle P
- *      and looks, since those who submitted meanwhile relied on it (starter.c, ST1).
+ *      and looks, since those who submitted meanwhile relied on it (starter.c, SR1).
  *
  * Locking: sched.lock for the idle lists. Go: wakep, startm, ready in runtime/proc.go.
  */
@@ -105,7 +105,7 @@ struct p *release_p(struct m *mp)
 
 /*
  * Under sched.lock, which it releases if it was so: no M is idle, but a stopped goroutine has one,
- * and may hold what the starter waits for (ST2).
+ * and may hold what the starter waits for (SR2).
  */
 static bool start_stopped(struct p *pp)
 {
@@ -134,7 +134,7 @@ static bool start_stopped(struct p *pp)
 
 /*
  * Under sched.lock: no M is idle. True: starter_wake() must follow. A thread that is being started
- * already is enough for now (ST1). If the last one could not be had, the starter tries again: it
+ * already is enough for now (SR1). If the last one could not be had, the starter tries again: it
  * says when nobody is left.
  */
 static bool ask_for_m(void)
@@ -143,7 +143,7 @@ static bool ask_for_m(void)
 		lock_release(&sched.lock);
 		fatal("program exceeds %u-thread limit\n[see goro_maxthreads()]", sched.max_m);
 	}
-	return starter_ask(); /* ST1: also when it is at it, since that may fail */
+	return starter_ask(); /* SR1: also when it is at it, since that may fail */
 }
 
 void start_looking(void)
@@ -217,7 +217,7 @@ static void wake_slow(void)
 {
 	uint32_t nobody = 0;
 
-	if (load_rlx(&sched.is_start_wanted)) /* relaxed: ST1, ordered by the fence */
+	if (load_rlx(&sched.is_start_wanted)) /* relaxed: SR1, ordered by the fence */
 		return;
 	if (!cas_acq_rel(&idle.n_spinning, &nobody, 1)) /* WAKE-SPIN */
 		return;
@@ -297,7 +297,7 @@ static bool sleep_idle(struct m *mp)
 	/* WK3; relaxed: under the lock */
 	bool must_look = load_rlx(&sched.is_start_wanted) && MODEL_KEEP("start-wanted-look");
 	struct p *pp = must_look ? idle_get_p() : NULL;
-	store_rlx(&sched.is_start_wanted, 0); /* relaxed: likewise; ST1 */
+	store_rlx(&sched.is_start_wanted, 0); /* relaxed: likewise; SR1 */
 	if (unlikely(pp)) {
 		lock_release(&sched.lock);
 		acquire_p(mp, pp);
