@@ -200,6 +200,18 @@ static void print_pids_max(void)
 	row("  cgroup pids.max", "%s", is_limited ? found : "none");
 }
 
+static void print_maxstopped(void)
+{
+	const char *value = os_env("GORO_MAXSTOPPED");
+	char text[TEXT_BYTES];
+	bool is_good;
+	uint32_t n = os_maxstopped(&is_good);
+
+	row("stopped goroutines", "%u at once, which keep a thread each", n);
+	row("  GORO_MAXSTOPPED", "%s%s", value ? shown(value, text, sizeof(text)) : "not set",
+	    is_good ? "" : " (ignored)");
+}
+
 static void print_limits(void)
 {
 	row("threads", "%d at once (goro_maxthreads); the system's limits:", MAXTHREADS_DEFAULT);
@@ -207,6 +219,7 @@ static void print_limits(void)
 	row_file("  threads-max", "/proc/sys/kernel/threads-max", "of the whole system");
 	row_file("  pid_max", "/proc/sys/kernel/pid_max", "");
 	print_pids_max();
+	print_maxstopped();
 	row("memory", "limits on what stacks are made of:");
 	row_file("  vm.max_map_count", "/proc/sys/vm/max_map_count",
 		 "matters with the guard \"mprotect\": two mappings a stack");

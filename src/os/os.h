@@ -183,6 +183,8 @@ bool os_number(const char *text, size_t length, long *number);
  * GOMAXPROCS; one that is no positive number counts as not set. 0: neither.
  */
 long os_procs_asked(const char **name);
+/* GORO_MAXSTOPPED, from 0 to INT32_MAX; what it is when not set, or no such number. */
+uint32_t os_maxstopped(bool *is_good);
 
 /* name, value when it is not set, highest value, what it has to be */
 #define OS_DEBUG_OPTIONS(X)                                                      \

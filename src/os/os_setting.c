@@ -1,7 +1,9 @@
 /*
- * os_setting.c - what the environment asks for: how many Ps, and the list in GORODEBUG.
+ * os_setting.c - what the environment asks for: how many Ps, how many stopped goroutines,
+ * and the list in GORODEBUG.
  *
  *   boot, sched/world, debug/schedtrace, os_fence, `goro env` -> [os_procs_asked], [os_debug]
+ *   boot, sched/preempt, `goro env` -> [os_maxstopped]
  *   boot, `goro env` -> [os_debug_next] -> what is wrong with an item, in words
  *
  * OE1  A setting that makes no sense counts as one that is not there, and can be told in words.
@@ -14,6 +16,7 @@
 #include <string.h>
 
 #include "base/fatal.h"
+#include "base/limits.h"
 #include "os/os.h"
 
 static const struct debug_option {
@@ -59,6 +62,17 @@ long os_procs_asked(const char **name)
 			return n;
 	}
 	return 0;
+}
+
+uint32_t os_maxstopped(bool *is_good)
+{
+	const char *text = os_env("GORO_MAXSTOPPED");
+	long n = MAXSTOPPED_DEFAULT;
+
+	*is_good = !text || (os_number(text, strlen(text), &n) && n >= 0);
+	if (!*is_good)
+		return MAXSTOPPED_DEFAULT;
+	return n > INT32_MAX ? INT32_MAX : (uint32_t)n;
 }
 
 /* The option whose name the item begins with, and its value; NULL: no such. */

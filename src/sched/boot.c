@@ -104,8 +104,13 @@ static void settings_complain(void)
 {
 	const char *guard = os_env("GORO_STACKGUARD");
 	struct os_debug_item item;
+	bool is_good;
 
 	procs_complain();
+	uint32_t max_stopped = os_maxstopped(&is_good);
+	if (!is_good)
+		print_to(2, "goro: GORO_MAXSTOPPED=%s is not a number from 0: using %u\n",
+			 os_env("GORO_MAXSTOPPED"), max_stopped);
 	if (guard && !os_guard_is_known(guard))
 		print_to(2,
 			 "goro: GORO_STACKGUARD=%s is none of guard, mprotect, canary: using %s\n",

@@ -303,12 +303,10 @@ void preempt_watch(struct p *pp, int64_t now)
 
 void preempt_install(void)
 {
-	const char *most = os_env("GORO_MAXSTOPPED");
-	long mode = os_debug(OS_DEBUG_PREEMPT), n = 0;
+	long mode = os_debug(OS_DEBUG_PREEMPT);
+	bool is_good;
 
-	preempt.max_stopped = MAXSTOPPED_DEFAULT;
-	if (most && os_number(most, strlen(most), &n) && n >= 0)
-		preempt.max_stopped = n > INT32_MAX ? INT32_MAX : (uint32_t)n;
+	preempt.max_stopped = os_maxstopped(&is_good); /* boot.c complains */
 	preempt.is_on = mode != 0;
 	preempt.is_traced = mode == 1;
 	os_signal_install(SIGURG, on_signal, &preempt.old);

@@ -652,10 +652,13 @@ case_env_says_how_many_ps_and_why() {
 }
 
 case_env_says_which_settings_are_ignored() {
-	t env GORO_STACKGUARD=x GORODEBUG=schedtrace=5,foo=1,,membarrier=2 "$GORO" env
-	want_in out "GORO_STACKGUARD   x (ignored)" && want_in out "foo=1 (ignored: it is not known)" &&
+	t env GORO_STACKGUARD=x GORO_MAXSTOPPED=-1 GORODEBUG=schedtrace=5,foo=1,,membarrier=2 "$GORO" env
+	want_in out "GORO_STACKGUARD   x (ignored)" && want_in out "GORO_MAXSTOPPED   -1 (ignored)" &&
+		want_in out "stopped goroutines  256 at once" && want_in out "foo=1 (ignored: it is not known)" &&
 		want_in out "membarrier=2 (ignored: it wants 0 or 1)" || return 1
 	grep -q '^GORODEBUG  *schedtrace=5$' out || { cat out; return 1; }
+	t env GORO_MAXSTOPPED=7 "$GORO" env
+	want_in out "stopped goroutines  7 at once" && grep -q 'GORO_MAXSTOPPED  *7$' out || { cat out; return 1; }
 	t env GORO_STACKGUARD=canary GORODEBUG=scheddetail=1 "$GORO" env
 	grep -q 'GORO_STACKGUARD  *canary$' out || { cat out; return 1; }
 	want_in out "scheddetail=1 (ignored: it does nothing without schedtrace=N)" || return 1

@@ -383,6 +383,7 @@ TAP_CASE(odd_environments_run_or_say_why_not, .procs = "-")
 		"GORO_MAXPROCS=0x10",	   "GORO_MAXPROCS=1e3",
 		"GORO_MAXPROCS=3 ",	   "GORO_MAXPROCS=+2",
 		"GORO_STACKGUARD=none",	   "GORO_STACKGUARD=",
+		"GORO_MAXSTOPPED=-1",	   "GORO_MAXSTOPPED=99999999999999999999",
 		"GORODEBUG=nonsense=1,,=", "GORODEBUG=schedtrace=abc",
 		"GORODEBUG=schedtrace=-5",
 	};
@@ -394,6 +395,29 @@ TAP_CASE(odd_environments_run_or_say_why_not, .procs = "-")
 		if (!runs && !is_said)
 			tap_diag("# %s: status %d, \"%s\"", odd[i], c.status, c.err);
 		expect(runs || is_said);
+	}
+}
+
+TAP_CASE(wrong_maxstopped_is_said_and_ignored, .procs = "2")
+{
+	static const char *const wrong[] = {"-1",   "abc", "2x",
+					     "0x10", "1e3", "-99999999999999999999"};
+	static const char *const good[] = {"0", "1", " 3 ", "99999999999999999999", ""};
+	struct tap_child c;
+	char setting[64], said[128];
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		snprintf(setting, sizeof(setting), "GORO_MAXSTOPPED=%s", wrong[i]);
+		snprintf(said, sizeof(said), "goro: %s is not a number from 0: using 256\n",
+			 setting);
+		tap_child(&c, "says_that_it_runs", setting);
+		expect_eq(c.status, 0);
+		expect_str(c.err, said);
+	}
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		snprintf(setting, sizeof(setting), "GORO_MAXSTOPPED=%s", good[i]);
+		tap_child(&c, "says_that_it_runs", setting);
+		expect_eq(c.status, 0);
+		expect_str(c.err, "");
 	}
 }
 

@@ -1,10 +1,12 @@
 /*
- * os_setting.c - numbers, GORO_MAXPROCS and the list in GORODEBUG; src/os/os_setting.c.
+ * os_setting.c - numbers, GORO_MAXPROCS, GORO_MAXSTOPPED and the list in GORODEBUG;
+ * src/os/os_setting.c.
  */
 #include "tap.h"
 
 #include <limits.h>
 
+#include "base/limits.h"
 #include "os/os.h"
 
 static long number_of(const char *text)
@@ -60,6 +62,27 @@ static void expect_procs(const char *first, const char *second, long n, const ch
 	expect_eq(os_procs_asked(&name), n);
 	if (by)
 		expect_str(name, by);
+}
+
+static void expect_maxstopped(const char *text, uint32_t n, bool must_be_good)
+{
+	bool is_good;
+
+	setenv("GORO_MAXSTOPPED", text, 1);
+	expect_eq(os_maxstopped(&is_good), n);
+	expect_eq(is_good, must_be_good);
+}
+
+/* OE1 */
+TAP_CASE(oe1_what_is_no_number_of_stopped_goroutines_counts_as_not_set, .procs = "-")
+{
+	expect_maxstopped("", MAXSTOPPED_DEFAULT, true);
+	expect_maxstopped("0", 0, true);
+	expect_maxstopped(" 7 ", 7, true);
+	expect_maxstopped("99999999999999999999", INT32_MAX, true);
+	expect_maxstopped("-1", MAXSTOPPED_DEFAULT, false);
+	expect_maxstopped("7x", MAXSTOPPED_DEFAULT, false);
+	expect_maxstopped("-99999999999999999999", MAXSTOPPED_DEFAULT, false);
 }
 
 /* OE1 */
