@@ -237,24 +237,16 @@ void os_context_repeat_call(void *context)
 	(void)context;
 }
 
-const char *os_env(const char *name)
-{
-	(void)name;
-	return NULL;
-}
-
 long os_debug(enum os_debug which)
 {
 	(void)which;
 	return 2;
 }
 
-bool os_number(const char *text, size_t length, long *number)
+uint32_t os_maxstopped(bool *is_good)
 {
-	(void)text;
-	(void)length;
-	(void)number;
-	return false;
+	*is_good = true;
+	return MAXSTOPPED_DEFAULT;
 }
 
 struct m *m_new(void)
