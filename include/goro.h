@@ -1325,6 +1325,61 @@ GORO_API void goro_defer(void (*fn)(void *), void *arg);
 GORO_API bool goro_try(void (*fn)(void *), void *arg, char *msg, size_t msg_size);
 
 /* -------------------------------------------------------------------------------------------------
+ * Signals
+ *
+ * A signal that the kernel sends to the process, or to one of its threads, as an int on a channel.
+ *
+ *   goro_chan *c = goro_chan_of(int, 1);
+ *   goro_signal_notify(c, SIGTERM);
+ *   int signo = goro_get(c, int);
+ */
+
+/*
+ * goro_signal_notify - from now on, send signo over the channel c, whose elements are ints, each
+ * time that the signal arrives.
+ *
+ * The send does not wait: a signal for which the channel has neither room nor a receiver is dropped
+ * there, so give it a buffer of one place, or more when each of many counts; what is closed gets
+ * nothing. Standard signals of one number that come while one waits in the kernel are one for it.
+ * Any number of channels may be notified of a signal, and each gets it; the same channel again
+ * changes nothing. The runtime keeps a reference to c until goro_signal_stop() or the end of the
+ * run.
+ *
+ * A handler of the library's takes the place of the program's, or of what the system does by
+ * default, until the last channel of the signal is stopped; a handler that the program installs
+ * meanwhile takes its place in turn, and c gets nothing. It runs with SA_RESTART; calls that this
+ * does not restart return EINTR. It does not matter which threads block the signal: one of the
+ * runtime's own has it unblocked. While a signal is notified, no deadlock is reported. Of SIGURG
+ * those come that the program sends, not those with which the library stops goroutines. After
+ * execve() the signal does what it does by default; in a child of fork() it is as before the call.
+ *
+ * Does not block. May be called by a plain thread while a runtime runs.
+ * Returns 0, or
+ *   -EINVAL  signo is no signal, or one that cannot be had: SIGKILL, SIGSTOP, SIGSEGV, SIGBUS,
+ *            SIGFPE, SIGILL, and those that libc keeps; or the elements of c are no ints
+ *   -ENOMEM  no memory
+ *   -EPERM   no runtime runs
+ * Panics: "os/signal: Notify using nil channel" when c is NULL.
+ * Order: what happened before the signal was sent by a thread of this process is not ordered by it.
+ * Go: signal.Notify; there SIGSEGV and the like are accepted when another process sends them.
+ */
+GORO_API int goro_signal_notify(goro_chan *c, int signo);
+
+/*
+ * goro_signal_stop - do not send signo over c any more.
+ *
+ * When it returns, what arrived before the call has been sent (or dropped), and nothing more comes.
+ * If c was the last channel, the handler that was there before the first goro_signal_notify() of
+ * the signal is there again, unless the program has put up another one.
+ *
+ * Does not block. May be called by a plain thread.
+ * Returns 0, or
+ *   -ENOENT  c is not notified of signo, or no runtime runs
+ * Go: signal.Stop, signal.Reset.
+ */
+GORO_API int goro_signal_stop(goro_chan *c, int signo);
+
+/* -------------------------------------------------------------------------------------------------
  * Looking inside
  */
 

@@ -70,7 +70,8 @@ int os_thread_id(void);
 /* Wait with nanoseconds: no timer slack for this thread. The slack from before; < 0: unknown. */
 int64_t os_thread_precise_waits(void);
 void os_thread_usual_waits(int64_t slack_ns);
-void os_thread_signal(int tid, int signo);
+void os_thread_signal(int tid, int signo); /* marked: */
+bool os_signal_is_own(const siginfo_t *info); /* in a handler: it was sent by that */
 /* How long this thread of ours has been on a CPU. It does not move while the thread sleeps. */
 int64_t os_thread_cpu_ns(int tid);
 /* Does it wait in the kernel? One that only waits for a CPU does not. */
@@ -148,6 +149,8 @@ void os_altstack_remove(void *stack);
 bool os_signal_install_default(int signo, void (*handler)(int, siginfo_t *, void *));
 /* Install handler for signo whatever was there. */
 void os_signal_install(int signo, void (*handler)(int, siginfo_t *, void *), struct sigaction *old);
+/* The same for a handler that no other signal interrupts. 0, -EINVAL. */
+int os_signal_catch(int signo, void (*handler)(int, siginfo_t *, void *), struct sigaction *old);
 /* Back to the default, if handler is still the one in place. */
 void os_signal_remove(int signo, void (*handler)(int, siginfo_t *, void *));
 /* The same, unless the program has put a handler of its own there meanwhile. */
@@ -158,6 +161,15 @@ void os_signal_restore(int signo, const struct sigaction *old);
 void os_signal_forward(int signo, siginfo_t *info, void *context, const struct sigaction *old);
 /* The handler for signo, whatever the program has put there meanwhile, which goes into *old. */
 void os_signal_insist(int signo, void (*handler)(int, siginfo_t *, void *), struct sigaction *old);
+#define OS_SIGNALS 65 /* signals are 1 to 64 */
+/*
+ * Block all signals in this thread but those of the mask (bit 0: signal 1), and those that a fault
+ * of the thread itself raises.
+ */
+void os_signals_block(uint64_t but);
+/* The mask of this thread; and take that for the mask of another one. */
+void os_signals_save(sigset_t *mask);
+void os_signals_set(const sigset_t *mask);
 /*
  * In a handler: a system call was ended by this signal, and the kernel does not repeat such a one
  * (EINTR in spite of SA_RESTART). Let it be repeated, where it can be told which one it was.

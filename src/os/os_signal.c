@@ -5,6 +5,9 @@
  *
  * SG1  A handler of ours that declines a signal leaves the program as if we had never been there.
  * SG2  A thread that brought its own alternate stack keeps it.
+ * SG3  Threads that run goroutines have the signal mask of the thread that called goro_run();
+ *      sysmon and the starter block every signal that may be sent, so that no handler of the
+ *      program's runs on them.
  *
  * Locking: none. Go: runtime/signal_unix.go, sigfwdgo.
  */
@@ -54,6 +57,41 @@ void os_signal_install(int signo, void (*handler)(int, siginfo_t *, void *), str
 	action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
 	sigemptyset(&action.sa_mask);
 	sigaction(signo, &action, old);
+}
+
+int os_signal_catch(int signo, void (*handler)(int, siginfo_t *, void *), struct sigaction *old)
+{
+	struct sigaction action;
+
+	memset(&action, 0, sizeof(action));
+	action.sa_sigaction = handler;
+	action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
+	sigfillset(&action.sa_mask);
+	return sigaction(signo, &action, old) == 0 ? 0 : -errno;
+}
+
+void os_signals_block(uint64_t but)
+{
+	static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+	sigset_t set;
+
+	sigfillset(&set);
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		sigdelset(&set, own[i]);
+	for (int signo = 1; signo < OS_SIGNALS; signo++)
+		if (but >> (signo - 1) & 1)
+			sigdelset(&set, signo);
+	pthread_sigmask(SIG_SETMASK, &set, NULL);
+}
+
+void os_signals_save(sigset_t *mask)
+{
+	pthread_sigmask(SIG_SETMASK, NULL, mask);
+}
+
+void os_signals_set(const sigset_t *mask)
+{
+	pthread_sigmask(SIG_SETMASK, mask, NULL);
 }
 
 bool os_signal_install_default(int signo, void (*handler)(int, siginfo_t *, void *))

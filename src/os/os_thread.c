@@ -26,6 +26,8 @@
 
 #define THREAD_STACK_SIZE ((size_t)256 << 10)
 
+static char signal_mark; /* its address tells our signals from those of the program */
+
 /*
  * libc puts the thread-locals of all modules onto each thread's stack: they come on top
  * of what we need.
@@ -92,7 +94,20 @@ void os_thread_usual_waits(int64_t slack_ns)
 
 void os_thread_signal(int tid, int signo)
 {
-	(void)syscall(SYS_tgkill, getpid(), tid, signo); /* ESRCH: it has just ended */
+	siginfo_t info;
+
+	memset(&info, 0, sizeof(info));
+	info.si_signo = signo;
+	info.si_code = SI_QUEUE;
+	info.si_pid = getpid();
+	info.si_uid = getuid();
+	info.si_value.sival_ptr = &signal_mark;
+	(void)syscall(SYS_rt_tgsigqueueinfo, info.si_pid, tid, signo, &info); /* ESRCH: it ended */
+}
+
+bool os_signal_is_own(const siginfo_t *info)
+{
+	return info->si_code == SI_QUEUE && info->si_value.sival_ptr == &signal_mark;
 }
 
 void os_thread_stack(const void **lo, size_t *size)

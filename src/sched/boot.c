@@ -44,6 +44,8 @@ bool (*g_waiter_bury)(struct g *gp);
 void (*g_ctx_free)(struct ctx_head *ctx);
 void (*g_run_begins)(void);
 void (*boot_hook)(void);
+void (*boot_end_hook)(void);
+sigset_t boot_signals;
 
 static void main_entry(void *arg)
 {
@@ -203,6 +205,18 @@ static int fail(int error)
 	return error;
 }
 
+/* Sysmon and the starter, which begin with all signals blocked: SG3. */
+static int helpers_start(void)
+{
+	os_signals_save(&boot_signals);
+	os_signals_block(0);
+	int error = sysmon_start();
+	if (error == 0 && (error = starter_start()))
+		sysmon_stop();
+	os_signals_set(&boot_signals);
+	return error;
+}
+
 /* The runtime with its main goroutine queued, all but the threads; *m0 is for the caller's. */
 static int boot(struct m **m0)
 {
@@ -230,9 +244,7 @@ static int boot(struct m **m0)
 		for (uint32_t i = load_rlx(&sched.n_procs); i-- > 1;) /* relaxed: likewise */
 			idle_put_p(sched.p[i]);
 		preempt_install(); /* before anybody looks */
-		error = sysmon_start();
-		if (error == 0 && (error = starter_start()))
-			sysmon_stop();
+		error = helpers_start();
 	}
 	m_self_set(NULL);
 	if (error) {
@@ -264,9 +276,11 @@ static int run(struct main_call call)
 	m_run(m0); /* not all_m: a plain thread may have started an M already */
 	sysmon_stop();
 	starter_stop();
+	outside_end();
+	if (boot_end_hook)
+		boot_end_hook(); /* first: it puts back what was there before it */
 	preempt_remove();
 	faults_remove();
-	outside_end();
 	int result = sched.main_result;
 	if (fatal_has_begun()) /* a plain thread's: BT3 */
 		fatal_wait();

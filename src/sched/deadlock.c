@@ -48,7 +48,8 @@ static bool something_can_happen(void)
 	if (n_working == 1 && load_rlx(&sched.keeper_taken) && /* relaxed: a break too many is */
 	    !has_timers())                                      /* harmless */
 		keeper_break(); /* DL3 */
-	if (n_working > 0 || sched.n_to_start)
+	if (n_working > 0 || sched.n_to_start ||
+	    load_rlx(&sched.n_notified)) /* relaxed: who notifies runs; SN5 */
 		return true; /* an M works, waits for a timer, or starts */
 	if (load_rlx(&sched.stop_wanted) || globq_size()) /* relaxed: under the lock; nobody runs */
 		return true;

@@ -52,6 +52,7 @@ static void *m_thread(void *arg)
 {
 	struct m *mp = arg;
 
+	os_signals_set(&boot_signals); /* SG3: the starter has none of them */
 	m_run(mp);
 	return NULL;
 }

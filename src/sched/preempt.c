@@ -39,6 +39,7 @@
 
 atomic_of(uint64_t) attention;
 void (*preempt_capture_hook)(const void *context);
+bool (*preempt_urgent_hook)(void);
 
 /* Why a signal stopped nobody: GORODEBUG=preempt=1 prints them. */
 #define STOP_OUTCOMES(X)                                    \
@@ -231,19 +232,18 @@ static void on_signal(int signo, siginfo_t *info, void *context)
 	struct m *mp = m_self();
 	int saved_errno = self_errno();
 
-	bool may_be_ours = mp && info->si_code == SI_TKILL, is_ours = false;
 
-	/* Perhaps both, since two signals that wait are one for the kernel. */
-	if (may_be_ours && load_acq(&preempt.capture_tid) == mp->tid) { /* STOP-ASK */
+	/*
+	 * Whoever sent this one: two that wait for a thread are one for the kernel, so that ours
+	 * may be in it. One that comes when we have been served already is still known for ours.
+	 */
+	if (mp && load_acq(&preempt.capture_tid) == mp->tid) { /* STOP-ASK */
 		store_rlx(&preempt.capture_tid, 0); /* relaxed: one dump at a time */
 		preempt_capture_hook(context);
-		is_ours = true;
 	}
-	if (may_be_ours && xchg_acq_rel(&mp->stop_asked, 0)) { /* STOP-ASK */
+	if (mp && xchg_acq_rel(&mp->stop_asked, 0)) /* STOP-ASK */
 		count(stop(mp, context));
-		is_ours = true;
-	}
-	if (!is_ours)
+	if (!os_signal_is_own(info) && !(preempt_urgent_hook && preempt_urgent_hook()))
 		os_signal_forward(signo, info, context, &preempt.old);
 	os_context_repeat_call(context);
 	self_errno_set(saved_errno);
@@ -266,10 +266,7 @@ static void stop_ask(struct p *pp, int64_t now)
 			starter_wake();
 		return;
 	}
-	/*
-	 * One at a time, so that each is known for ours when it comes: a second one would be taken
-	 * for the program's. Unless it has been lost to a handler that the program has put up.
-	 */
+	/* One at a time. Unless it has been lost to a handler that the program has put up. */
 	if (load_rlx(&mp->stop_asked) && /* relaxed: a look */
 	    now - mp->stop_asked_at < STOP_LOST_NS)
 		return;

@@ -39,6 +39,7 @@ struct sched {
 	atomic_of(uint32_t) is_start_wanted; /* lock to write: SR1 in starter.c */
 	bool has_looker;                   /* lock: an M was woken to look for an idle P; HO6 */
 	uint32_t n_to_start;               /* lock: threads that the starter has been asked for */
+	atomic_of(uint32_t) n_notified;    /* signals that come over channels: no deadlock then */
 	atomic_of(uint32_t) n_stopped;     /* goroutines that were stopped by a signal, PR4 */
 	atomic_of(uint64_t) next_g_id;     /* any thread: the next batch */
 	atomic_of(uint64_t) n_spawned_outside; /* any thread: spawned by threads without a P */
@@ -199,6 +200,8 @@ bool starter_ask(void);
 /* It has just been asked: so many will be needed soon. */
 void starter_ask_more(uint32_t n);
 void starter_wake(void);
+/* sync/: on the starter's thread, each time that it is woken. */
+extern void (*starter_signals_hook)(void);
 /* Sysmon: if no thread could be had, perhaps one can now. */
 void starter_retry(void);
 /* In place of os_alloc and os_free where a goroutine, or g0, may be in a call: SR2. */
@@ -296,6 +299,8 @@ void preempt_remove(void);
 /* For reports: send the signal that preempt_capture_hook answers. */
 void preempt_capture(int tid);
 extern void (*preempt_capture_hook)(const void *context);
+/* sync/: a SIGURG that is not ours. False: it goes to the program's handler. */
+extern bool (*preempt_urgent_hook)(void);
 /* True: the calling goroutine uses a cancelled context. */
 bool attention_slow(void);
 /* The head of every call: one load. */
@@ -371,6 +376,10 @@ static inline void ctx_drop(struct ctx_head *ctx)
 }
 /* debug/: read GORODEBUG. */
 extern void (*boot_hook)(void);
+/* sync/: the run has ended, no other thread of ours is left. */
+extern void (*boot_end_hook)(void);
+/* SG3: the signal mask of the threads that run goroutines. */
+extern sigset_t boot_signals;
 
 /* ---- mstart.c ---- */
 

@@ -31,6 +31,8 @@ struct garbage {
 
 static atomic_of(struct garbage *) garbage;
 
+void (*starter_signals_hook)(void);
+
 static struct {
 	struct note note;              /* ends its sleep */
 	struct note gone;              /* it has ended */
@@ -186,6 +188,8 @@ static void *starter_main(void *arg)
 		while (is_asked())
 			start_one();
 		garbage_free();
+		if (starter_signals_hook)
+			starter_signals_hook();
 		note_sleep(&starter.note);
 		note_clear(&starter.note);
 	}

@@ -40,6 +40,11 @@ __attribute__((no_sanitize_thread)) void os_thread_signal(int tid, int signo)
 	is_pending[tid - 1] = true;
 }
 
+bool os_signal_is_own(const siginfo_t *info)
+{
+	return info->si_code == SI_QUEUE;
+}
+
 __attribute__((no_sanitize_thread)) static bool signal_begin(int i)
 {
 	if (i < 0 || !is_pending[i] || is_in_handler[i])
@@ -56,7 +61,7 @@ __attribute__((no_sanitize_thread)) static void signal_end(int i)
 
 void explore_before_op(void)
 {
-	siginfo_t info = {.si_code = SI_TKILL};
+	siginfo_t info = {.si_code = SI_QUEUE};
 	int i = explore_self();
 
 	if (!signal_begin(i))

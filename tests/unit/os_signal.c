@@ -209,4 +209,53 @@ TAP_CASE(sg1_declined_signal_does_what_it_would_have_done, .procs = "-")
 	expect_end("kill", "IGNORE=1", 0, "alive after 1");
 }
 
+/* ---- masks ---- */
+
+static bool is_blocked(int signo)
+{
+	sigset_t now;
+
+	require_eq(pthread_sigmask(SIG_SETMASK, NULL, &now), 0);
+	return sigismember(&now, signo) == 1;
+}
+
+TAP_CASE(sg3_all_signals_are_blocked_but_those_named_and_those_of_faults, .procs = "-")
+{
+	sigset_t before;
+
+	os_signals_save(&before);
+	os_signals_block(UINT64_C(1) << (SIGTERM - 1) | UINT64_C(1) << 63);
+	for (int signo = 1; signo < OS_SIGNALS; signo++) {
+		bool is_open = signo == SIGTERM || signo == 64 || signo == SIGSEGV ||
+			       signo == SIGBUS || signo == SIGFPE || signo == SIGILL ||
+			       signo == SIGTRAP || signo == SIGSYS || signo == SIGABRT ||
+			       signo == SIGKILL || signo == SIGSTOP || signo == 32 || signo == 33;
+		expect_eq(is_blocked(signo), !is_open);
+	}
+	os_signals_block(0);
+	expect(is_blocked(SIGTERM));
+	os_signals_set(&before);
+	expect(!is_blocked(SIGTERM));
+	expect(!is_blocked(SIGHUP));
+}
+
+static sigset_t mask_in_handler;
+
+static void looks_at_mask(int signo, siginfo_t *info, void *context)
+{
+	(void)signo, (void)info, (void)context;
+	os_signals_save(&mask_in_handler);
+}
+
+TAP_CASE(handler_that_is_not_interrupted_blocks_every_signal, .procs = "-")
+{
+	struct sigaction old;
+
+	require_eq(os_signal_catch(SIGUSR1, looks_at_mask, &old), 0);
+	raise(SIGUSR1);
+	expect(sigismember(&mask_in_handler, SIGUSR2));
+	expect(sigismember(&mask_in_handler, SIGURG));
+	expect_eq(os_signal_catch(SIGKILL, looks_at_mask, &old), -EINVAL);
+}
+
 TAP_MAIN
