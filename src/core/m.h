@@ -56,6 +56,7 @@ struct m {
 	const void *stack_lo;             /* bounds of the thread's stack, for AddressSanitizer */
 	size_t stack_size;
 	uint32_t held_ranks;              /* debug: lock ranks held, as bits */
+	bool is_on_way, is_new;           /* sched.lock: SC4 */
 	bool is_leaving;                  /* its locked G has ended: so does the thread */
 	atomic_of(uint32_t) stop_asked;   /* others: the signal on its way is ours; STOP-ASK */
 	int64_t stop_asked_at;            /* sched.lock */

@@ -175,6 +175,7 @@ static bool release_p_to_idle(struct m *mp)
 		return false;
 	}
 	idle_put_p(release_p(mp));
+	on_way_begin(mp);
 	lock_release(&sched.lock);
 	return true;
 }
@@ -198,8 +199,10 @@ bool reacquire_p(struct m *mp)
 {
 	lock_acquire(&sched.lock);
 	struct p *pp = idle_get_p();
-	if (pp)
+	if (pp) {
+		on_way_end(mp);
 		store_rlx(&sched.is_start_wanted, 0); /* relaxed: under the lock; SR1 */
+	}
 	lock_release(&sched.lock);
 	if (!pp)
 		return false;

@@ -259,6 +259,8 @@ __attribute__((noinline)) void call_enter_slow(void)
 	}
 	struct p *pp = p_for(mp);
 	mp->old_p = NULL;
+	if (!pp && !mp->locked_g)
+		on_way_begin(mp);
 	lock_release(&sched.lock);
 	int64_t away_ns = mp->gave_at ? os_now() - mp->gave_at : SYSCALL_LONG_NS;
 	mp->gave_at = 0;

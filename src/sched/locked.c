@@ -69,6 +69,7 @@ bool locked_g_hand_over(struct m *mp, struct g *gp)
 	 * The G comes along in the owner's locked_g: the owner runs it without looking elsewhere.
 	 */
 	owner->next_p = release_p(mp);
+	on_way_begin(mp);
 	bool must_wake = note_post(&owner->note); /* under the lock, as in start_m_locked */
 	lock_release(&sched.lock);
 	if (must_wake)

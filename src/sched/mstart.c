@@ -46,6 +46,7 @@ static void m_unlist(struct m *mp)
 		at = &(*at)->all_link;
 	*at = mp->all_link;
 	sched.n_m--;
+	on_way_end(mp);
 }
 
 static void *m_thread(void *arg)
@@ -83,8 +84,11 @@ void m_run(struct m *mp)
 	int64_t slack_ns = os_thread_precise_waits();
 	sanitize_m_begin(mp);
 	schedule_until_end(mp);
-	if (load_rlx(&mp->p) && mp->is_leaving) /* relaxed: our own */
-		start_m(release_p(mp), false);
+	if (load_rlx(&mp->p) && mp->is_leaving) { /* relaxed: our own */
+		lock_acquire(&sched.lock);
+		on_way_begin(mp); /* if it has to be another thread: as soon as we are gone */
+		start_m_locked(release_p(mp), false);
+	}
 	os_altstack_remove(mp->altstack);
 	if (is_initial)
 		os_thread_usual_waits(slack_ns); /* it is the program's again */
@@ -95,10 +99,13 @@ void m_run(struct m *mp)
 	m_unlist(mp);
 	bool is_ending = load_rlx(&sched.run_state) == RUN_ENDING; /* relaxed: under the lock */
 	bool is_last = sched.n_m == 0;
+	bool must_start = !is_ending && starter_ask_again(); /* who relied on us: SC4 */
 	if (!is_ending)
 		deadlock_check();
 	lock_release(&sched.lock);
 	os_free(mp);
+	if (must_start)
+		starter_wake();
 	if (is_last)
 		note_wake(&sched.end_note);
 	if (is_initial)

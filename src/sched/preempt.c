@@ -26,7 +26,6 @@
  * Locking: sched.lock. Order: PREEMPT-ASK, STOP-ASK, AT-ENTER. Go: preemptone, which is checked in
  * every function prologue, and preemptM, asyncPreempt, which change the registers.
  */
-
 #include "base/fatal.h"
 #include "event/timer.h"
 #include "goro.h"

@@ -6,6 +6,9 @@
  * SC2  stop_wanted != 0: whoever enters the schedule loop gives its P away instead of running a G.
  * SC3  n_m counts every M from its making to its end; n_m == idle + locked and waiting +
  *      those that work.
+ * SC4  n_on_way counts the Ms that have no P, and will take an idle one or join the idle list, or
+ *      leave: an M that is wanted meanwhile need not be one more. n_starting: those of them that
+ *      have been made and not been heard of yet.
  */
 #ifndef SCHED_SCHED_H
 #define SCHED_SCHED_H
@@ -40,6 +43,7 @@ struct sched {
 	bool has_looker;                   /* lock: an M was woken to look for an idle P; HO6 */
 	uint32_t n_to_start;               /* lock: threads that the starter has been asked for */
 	atomic_of(uint32_t) n_notified;    /* signals that come over channels: no deadlock then */
+	uint32_t n_on_way, n_starting;     /* lock: SC4 */
 	atomic_of(uint32_t) n_stopped;     /* goroutines that were stopped by a signal, PR4 */
 	atomic_of(uint64_t) next_g_id;     /* any thread: the next batch */
 	atomic_of(uint64_t) n_spawned_outside; /* any thread: spawned by threads without a P */
@@ -128,6 +132,9 @@ void start_m_locked(struct p *pp, bool is_spinning);
 void start_looking(void);
 void spinning_begin(struct m *mp);
 void spinning_end(struct m *mp);
+/* Under sched.lock: SC4. They may be said twice. */
+void on_way_begin(struct m *mp);
+void on_way_end(struct m *mp);
 /* Sleep without a P until somebody brings one; false: the run has ended. */
 bool stop_m(struct m *mp);
 void acquire_p(struct m *mp, struct p *pp);
@@ -204,6 +211,8 @@ void starter_wake(void);
 extern void (*starter_signals_hook)(void);
 /* Sysmon: if no thread could be had, perhaps one can now. */
 void starter_retry(void);
+/* The same under sched.lock. True: starter_wake() must follow. */
+bool starter_ask_again(void);
 /* In place of os_alloc and os_free where a goroutine, or g0, may be in a call: SR2. */
 void *call_alloc(size_t size);
 void call_free(void *at);

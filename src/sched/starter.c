@@ -100,20 +100,23 @@ void starter_wake(void)
 bool starter_ask(void)
 {
 	store_rlx(&sched.is_start_wanted, 1); /* relaxed: others read it as a hint */
-	if (sched.n_to_start)
+	if (sched.n_to_start || sched.n_starting)
 		return false; /* it is at it */
 	sched.n_to_start = 1;
 	return true;
 }
 
+bool starter_ask_again(void)
+{
+	/* relaxed, both: under the lock */
+	return load_rlx(&sched.is_start_wanted) && load_rlx(&idle.n_p) &&
+	       sched.n_m < sched.max_m && starter_ask();
+}
+
 void starter_retry(void)
 {
-	bool must_wake = false;
-
 	lock_acquire(&sched.lock);
-	/* relaxed, both: under the lock */
-	if (load_rlx(&sched.is_start_wanted) && load_rlx(&idle.n_p) && sched.n_m < sched.max_m)
-		must_wake = starter_ask();
+	bool must_wake = starter_ask_again();
 	lock_release(&sched.lock);
 	if (must_wake)
 		starter_wake();
@@ -121,14 +124,20 @@ void starter_retry(void)
 
 void starter_ask_more(uint32_t n)
 {
+	bool must_wake = false;
+
 	lock_acquire(&sched.lock);
+	uint32_t n_coming = sched.n_to_start + sched.n_starting;
 	/* Never fewer than were asked for: who asked relies on it (SR1); relaxed: under the lock */
-	if (load_rlx(&sched.is_start_wanted) && sched.n_to_start && n > sched.n_to_start) {
-		uint32_t room = sched.max_m > sched.n_m ? sched.max_m - sched.n_m : 0;
-		if (room > sched.n_to_start)
-			sched.n_to_start = n < room ? n : room;
+	if (load_rlx(&sched.is_start_wanted) && n_coming && n > n_coming &&
+	    sched.max_m > sched.n_m + sched.n_to_start) {
+		uint32_t room = sched.max_m - sched.n_m - sched.n_to_start;
+		must_wake = !sched.n_to_start;
+		sched.n_to_start += n - n_coming < room ? n - n_coming : room;
 	}
 	lock_release(&sched.lock);
+	if (must_wake)
+		starter_wake();
 }
 
 /* Nobody can run goroutines, and no thread can be had. */
@@ -162,6 +171,9 @@ static void start_one(void)
 	if (is_wanted && mp) {
 		m_enlist(mp);
 		sched.n_to_start--; /* it is counted from now on */
+		on_way_begin(mp);
+		mp->is_new = true;
+		sched.n_starting++;
 	}
 	lock_release(&sched.lock);
 	if (!is_wanted) {

@@ -103,6 +103,19 @@ struct p *release_p(struct m *mp)
 	return pp;
 }
 
+void on_way_begin(struct m *mp)
+{
+	sched.n_on_way += !mp->is_on_way;
+	mp->is_on_way = true;
+}
+
+void on_way_end(struct m *mp)
+{
+	sched.n_on_way -= mp->is_on_way;
+	sched.n_starting -= mp->is_new;
+	mp->is_on_way = mp->is_new = false;
+}
+
 /*
  * Under sched.lock, which it releases if it was so: no M is idle, but a stopped goroutine has one,
  * and may hold what the starter waits for (SR2).
@@ -139,11 +152,15 @@ static bool start_stopped(struct p *pp)
  */
 static bool ask_for_m(void)
 {
-	if (!sched.n_to_start && sched.n_m >= sched.max_m) {
+	if (sched.n_m < sched.max_m || sched.n_to_start)
+		return starter_ask(); /* SR1: also when it is at it, since that may fail */
+	if (!sched.n_on_way) {
 		lock_release(&sched.lock);
 		fatal("program exceeds %u-thread limit\n[see goro_maxthreads()]", sched.max_m);
 	}
-	return starter_ask(); /* SR1: also when it is at it, since that may fail */
+	store_rlx(&sched.is_start_wanted, 1); /* relaxed: others read it as a hint */
+	keeper_break();                       /* it may be the one that is on its way: SC4 */
+	return false;
 }
 
 void start_looking(void)
@@ -153,6 +170,7 @@ void start_looking(void)
 
 	if (mp) {
 		sched.has_looker = mp->must_look = true;
+		on_way_begin(mp);
 		must_wake = note_post(&mp->note);
 	} else if (!sched.has_looker) {
 		must_start = ask_for_m();
@@ -269,6 +287,8 @@ static bool idle_sleep(struct m *mp)
 		lock_acquire(&sched.lock);
 		bool is_over = idle.n_m > load_rlx(&sched.n_procs) && /* relaxed: a number */
 			       idle_remove_m(mp);
+		if (is_over)
+			on_way_begin(mp);
 		lock_release(&sched.lock);
 		if (is_over)
 			return false;
@@ -289,6 +309,7 @@ static bool looked(struct m *mp)
 static bool sleep_idle(struct m *mp)
 {
 	lock_acquire(&sched.lock);
+	on_way_end(mp);
 	/* A stopper that ends the run looks at the idle list under the lock, once: SC2. */
 	if (load_rlx(&sched.run_state) == RUN_ENDING) { /* relaxed: written under the lock */
 		lock_release(&sched.lock);

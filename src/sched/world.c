@@ -149,8 +149,10 @@ bool world_stop_here(struct m *mp)
 	lock_acquire(&sched.lock);
 	bool is_wanted = load_rlx(&sched.stop_wanted) || /* relaxed: under the lock */
 			 !MODEL_KEEP("stop-here-recheck");
-	if (is_wanted)
+	if (is_wanted) {
 		stopped_one(release_p(mp));
+		on_way_begin(mp);
+	}
 	lock_release(&sched.lock);
 	return is_wanted ? stop_m(mp) : true;
 }

@@ -67,6 +67,90 @@ TAP_CASE(more_threads_than_the_limit_is_fatal, .procs = "1,4")
 	expect_str(c.out, "");
 }
 
+static int is_over;
+
+static void yields_on(int *n)
+{
+	while (!load(&is_over))
+		goro_yield();
+	add(n, 1);
+}
+
+/* Every world stop sends all threads but one on their way to the idle list. */
+GORO_CHILD(stops_the_world_at_the_limit)
+{
+	int n_procs = goro_maxprocs(0), n_ended = 0;
+	goro_maxthreads(n_procs);
+	for (int i = 0; i < 2 * n_procs; i++)
+		go(yields_on, &n_ended);
+	for (int i = 0; i < 2000; i++) {
+		goro_maxprocs(1 + i % n_procs);
+		goro_yield();
+	}
+	store(&is_over, 1);
+	wait_for(load(&n_ended) == 2 * n_procs);
+	printf("within");
+}
+
+static void answers(goro_chan *c)
+{
+	int n;
+	goro_lock_thread();
+	while (goro_chan_recv(c, &n) && n)
+		goro_chan_send(c, &n);
+}
+
+/* Who hands its P to the thread of a locked goroutine is on its way while that one waits again. */
+GORO_CHILD(talks_to_a_locked_goroutine_at_the_limit)
+{
+	goro_chan *c = goro_chan_of(int, 0);
+	int n_procs = goro_maxprocs(0), n_ended = 0, n = 1;
+	goro_maxthreads(n_procs + 1);
+	for (int i = 0; i + 1 < n_procs; i++)
+		go(yields_on, &n_ended);
+	go(answers, c);
+	for (int i = 0; i < 20000; i++) {
+		goro_chan_send(c, &n);
+		goro_chan_recv(c, &n);
+	}
+	n = 0;
+	goro_chan_send(c, &n);
+	store(&is_over, 1);
+	wait_for(load(&n_ended) == n_procs - 1);
+	printf("within");
+}
+
+static void keeps_its_thread(int *n)
+{
+	goro_lock_thread();
+	add(n, 1);
+}
+
+/* A thread that ends with its goroutine makes room for the one that takes its P. */
+GORO_CHILD(ends_threads_at_the_limit)
+{
+	int n_procs = goro_maxprocs(0), n_ended = 0;
+	goro_maxthreads(n_procs + 2);
+	for (int i = 0; i < 1000; i++) {
+		go(keeps_its_thread, &n_ended);
+		wait_for(load(&n_ended) == i + 1);
+	}
+	printf("within");
+}
+
+TAP_CASE(as_many_threads_as_the_limit_are_no_error, .procs = "1,2,4")
+{
+	static const char *const children[] = {"stops_the_world_at_the_limit",
+					       "talks_to_a_locked_goroutine_at_the_limit",
+					       "ends_threads_at_the_limit"};
+	struct tap_child c;
+	for (size_t i = 0; i < sizeof(children) / sizeof(children[0]); i++) {
+		tap_child(&c, children[i]);
+		expect_child(&c, 0, "");
+		expect_str(c.out, "within");
+	}
+}
+
 /* ---- no threads ---- */
 
 static void limit_threads(int n)

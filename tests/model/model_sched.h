@@ -267,6 +267,7 @@ int m_start_thread(struct m *mp)
 	if (starts_fail) {
 		lock_acquire(&sched.lock);
 		sched.n_m--;
+		on_way_end(mp);
 		n_given--;
 		lock_release(&sched.lock);
 		return -EAGAIN;
