@@ -32,6 +32,10 @@
  *   run for long: "does not block" says that it waits for nothing but its turn.
  * - A call holds what it works on: an object may be freed as soon as the program's own last call on
  *   it has returned.
+ * - After fork() the child has one thread, and nothing of the runtime: it may exec, _exit, or exit.
+ *   A call of this library in it prints "goro: fatal: a call of the library in a child process,
+ *   after fork without exec ..." and ends it with status 2 (but for some that only ask or set
+ *   something of the caller's own). A child of a fork() while no runtime runs may start one.
  * - Names that end in an underscore are not for programs.
  */
 #ifndef GORO_H

@@ -66,6 +66,8 @@ void os_fence_init(void);
 /* Start a detached thread with a small stack. 0, -EAGAIN (a limit), -ENOMEM. */
 int os_thread_start(void *(*fn)(void *), void *arg);
 void os_thread_yield(void);
+/* Call it in the child after each fork(). */
+void os_fork_watch(void (*in_child)(void));
 int os_thread_id(void);
 /* Wait with nanoseconds: no timer slack for this thread. The slack from before; < 0: unknown. */
 int64_t os_thread_precise_waits(void);

@@ -68,6 +68,11 @@ int os_thread_start(void *(*fn)(void *), void *arg)
 	return -error;
 }
 
+void os_fork_watch(void (*in_child)(void))
+{
+	(void)pthread_atfork(NULL, NULL, in_child);
+}
+
 void os_thread_yield(void)
 {
 	sched_yield();

@@ -263,6 +263,8 @@ static int run(struct main_call call)
 
 	if (!call.fn)
 		panic_at("go of nil func value");
+	if (fork_is_child)
+		fork_fatal();
 	if (!cas_acq_rel(&sched.run_state, &none, RUN_STARTING)) /* RUN-STATE */
 		return -EBUSY;
 	main_call = call;

@@ -251,6 +251,8 @@ __attribute__((noinline)) void call_enter_slow(void)
 	struct m *mp = m_self();
 	int saved_errno = self_errno();
 
+	if (unlikely(fork_is_child))
+		fork_fatal();
 	lock_acquire(&sched.lock);
 	store_rlx(&mp->is_taken, 0); /* relaxed: HO2 */
 	if (load_rlx(&mp->p)) {      /* relaxed: under the lock */

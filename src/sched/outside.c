@@ -40,8 +40,11 @@ static struct {
 
 bool outside_enter(void)
 {
-	if (load_acq(&sched.run_state) != RUN_ON) /* RUN-STATE */
+	if (load_acq(&sched.run_state) != RUN_ON) { /* RUN-STATE */
+		if (unlikely(fork_is_child))
+			fork_fatal();
 		return false; /* without counting: whoever waits for 0 is not kept from it */
+	}
 	add_acq_rel(&outside.n_inside, 1); /* OUT-COUNT */
 	if (MODEL_KEEP("outside-enter-fence"))
 		fence_light(); /* OUT-ENTER: counted, then the look at the run */

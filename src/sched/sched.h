@@ -145,6 +145,15 @@ void put_runnable_list(struct p *pp, struct glist *list);
 /* ---- handoff.c ---- */
 
 void call_enter_slow(void);
+/* fork.c: in a child of fork(), where no runtime is; set once, before anybody looks. */
+#ifdef GORO_MODEL
+#define fork_is_child false
+#else
+extern bool fork_is_child;
+#endif
+noreturn void fork_fatal(void);
+/* sync/: the program's signal handlers come back. */
+extern void (*fork_signals_hook)(void);
 /*
  * The first that a call of the library does which takes a lock of ours, or works on the P; the last
  * is call_leave() with what this returned. They nest, and do nothing on a plain thread.
@@ -153,8 +162,11 @@ static inline uint32_t call_enter(void)
 {
 	struct m *mp = m_self();
 
-	if (unlikely(!mp))
+	if (unlikely(!mp)) {
+		if (unlikely(fork_is_child))
+			fork_fatal();
 		return AT_RUNTIME;
+	}
 	uint32_t was = load_rlx(&mp->at); /* relaxed: our own */
 	store_rlx(&mp->at, AT_RUNTIME);   /* relaxed: ordered by the fence */
 	if (MODEL_KEEP("enter-fence"))

@@ -263,9 +263,18 @@ static void signals_stop_all(void)
 	signals.starter_mask = 0;
 }
 
+/* In a child of fork(): no lock, no memory. */
+static void signals_restore(void)
+{
+	for (int signo = 1; signo < OS_SIGNALS; signo++)
+		if (signals.of[signo] && signo != SIGURG)
+			os_signal_restore_if(signo, on_notified, &signals.old[signo]);
+}
+
 __attribute__((constructor)) static void signals_init(void)
 {
 	starter_signals_hook = signals_deliver;
 	preempt_urgent_hook = on_urgent;
 	boot_end_hook = signals_stop_all;
+	fork_signals_hook = signals_restore;
 }
