@@ -146,6 +146,14 @@ static int thread_of(const struct g *gp)
 	return 0;
 }
 
+/* The registers of a goroutine that was stopped by a signal, or NULL. */
+static const void *stop_context_of(struct g *gp)
+{
+	if (g_state(gp) != G_RUNNABLE || !gp->is_stopped)
+		return NULL;
+	return gp->locked_m->stop_context;
+}
+
 static bool capture_stack(struct g *gp)
 {
 	bool is_done = false;
@@ -158,7 +166,8 @@ static bool capture_stack(struct g *gp)
 	preempt_capture(tid);
 	int64_t start = os_now();
 	int64_t most = capture.left_ns > CAPTURE_LEAST_NS ? capture.left_ns : CAPTURE_LEAST_NS;
-	while (!is_done && os_now() - start < most) {
+	/* It may be stopped meanwhile: then its thread answers no signal, DU1. */
+	while (!is_done && !stop_context_of(gp) && os_now() - start < most) {
 		os_sleep_until(os_now() + 50000);
 		is_done = load_acq(&capture.done) == gp; /* DUMP-STACK */
 	}
@@ -254,15 +263,19 @@ static void print_stack(struct dump *d, struct g *gp, enum g_state state)
 	if (mp && gp == mp->curg) {
 		unwind_trace_self(&dump_trace, bounds_of(gp));
 		symbol_print_calls(d->fd, &dump_trace);
-	} else if (state == G_RUNNING) {
-		if (capture_stack(gp))
-			symbol_print_calls(d->fd, &capture.trace);
-		else
-			print_to(d->fd, "\trunning on another thread; its stack cannot be read\n");
-	} else if (gp->is_stopped) {
-		unwind_regs_from_signal(&regs, gp->locked_m->stop_context);
+		return;
+	}
+	if (state == G_RUNNING && capture_stack(gp)) {
+		symbol_print_calls(d->fd, &capture.trace);
+		return;
+	}
+	const void *stop_context = stop_context_of(gp);
+	if (stop_context) {
+		unwind_regs_from_signal(&regs, stop_context);
 		unwind_trace(&dump_trace, &regs, bounds_of(gp));
 		symbol_print_calls(d->fd, &dump_trace);
+	} else if (state == G_RUNNING) {
+		print_to(d->fd, "\trunning on another thread; its stack cannot be read\n");
 	} else if (!gp->sp) {
 		print_not_started(d, gp);
 	} else {
