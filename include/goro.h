@@ -41,8 +41,10 @@
 #ifndef GORO_H
 #define GORO_H
 
+#include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #if defined(__cplusplus) && __cplusplus < 201703L
 #error "goro.h needs C++17: compile with -std=c++17"
@@ -64,6 +66,13 @@
 #define GORO_VERSION "0.1.0"
 
 #define GORO_API __attribute__((__visibility__("default")))
+
+/* Of <netdb.h>, <sys/socket.h>, <sys/uio.h>, whose names (send, recv, ...) a program may want. */
+struct addrinfo;
+struct iovec;
+struct msghdr;
+struct sockaddr;
+typedef unsigned int goro_socklen_; /* goro_socklen_ */
 
 #ifdef __cplusplus
 extern "C" {
@@ -323,6 +332,162 @@ GORO_API void goro_syscall_exit(void);
  * Panics: "goro_blocking of nil func value".
  */
 GORO_API void goro_blocking(void (*fn)(void *), void *arg);
+
+/* -------------------------------------------------------------------------------------------------
+ * Descriptors
+ *
+ * Calls that look as if they blocked. A goroutine that must wait for a socket, pipe, terminal or
+ * the like is parked until the poller (epoll) reports it ready, and its thread runs others. What
+ * holds for all of them:
+ *
+ * - They return what the POSIX call of that name returns, or a negative errno value. EINTR and
+ *   EAGAIN are dealt with inside (-EAGAIN comes back only for MSG_DONTWAIT and the like). SIGPIPE
+ *   kills nobody: -EPIPE. The runtime puts an empty handler in place unless the program handles
+ *   it; programs that are executed find the default again.
+ * - The poller knows the descriptors that goro_listen(), goro_accept(), goro_dial() and goro_open()
+ *   make, and those that were given to goro_fd_add(). On any other, and on plain files, the call is
+ *   made as it is between goro_syscall_enter() and goro_syscall_exit(): it costs a thread while it
+ *   blocks, deadlines have no say, and goro_close() does not end it.
+ * - Descriptors made here are close-on-exec and do not block; any other library can use them.
+ * - A direction of a descriptor is used by one call at a time, in the order of their coming: two
+ *   goro_write_all() do not interleave. Reading and writing do not hinder each other.
+ * - Errors that any of them may return: -EBADF when the descriptor is closed or being closed, also
+ *   while the call waits; -ETIMEDOUT when its deadline (goro_set_deadline()) is past, though a read
+ *   or write of no bytes on a stream returns 0 all the same; -ECANCELED when the goroutine's
+ *   context is cancelled; -ENOMEM. What was closed and is also past its deadline says -EBADF.
+ * - A plain thread may call all of them, and then waits itself.
+ * - A call that got data sees what the other side did before it sent them, as with any socket;
+ *   between goroutines that is all the order there is.
+ *
+ * Go: package net, os.File; internal/poll.FD. Close with goro_close(), not with close().
+ */
+
+/*
+ * goro_read, goro_write, ... - as the POSIX calls: at least one byte, or the end of the data (0),
+ * or an error. A short count is no error. goro_recvmsg() sets close-on-exec on descriptors that it
+ * receives.
+ */
+GORO_API ssize_t goro_read(int fd, void *data, size_t size);
+GORO_API ssize_t goro_write(int fd, const void *data, size_t size);
+GORO_API ssize_t goro_readv(int fd, const struct iovec *parts, int n);
+GORO_API ssize_t goro_writev(int fd, const struct iovec *parts, int n);
+GORO_API ssize_t goro_recv(int fd, void *data, size_t size, int flags);
+GORO_API ssize_t goro_send(int fd, const void *data, size_t size, int flags);
+GORO_API ssize_t goro_recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *from,
+			       goro_socklen_ *from_size);
+GORO_API ssize_t goro_sendto(int fd, const void *data, size_t size, int flags,
+			     const struct sockaddr *to, goro_socklen_ to_size);
+GORO_API ssize_t goro_recvmsg(int fd, struct msghdr *message, int flags);
+GORO_API ssize_t goro_sendmsg(int fd, const struct msghdr *message, int flags);
+
+/*
+ * goro_read_full - reads until size bytes are there. Returns size; less when the data ended before,
+ * or when an error came after some bytes (the next call returns the error); else the error. Go:
+ * io.ReadFull.
+ */
+GORO_API ssize_t goro_read_full(int fd, void *data, size_t size);
+
+/*
+ * goro_write_all - writes all of it, whatever it takes. No other write comes between its parts, on
+ * whatever descriptor, known to the poller or not. Returns size, or fewer when an error came after
+ * some bytes went out (the next write on the descriptor returns the error), or the error.
+ */
+GORO_API ssize_t goro_write_all(int fd, const void *data, size_t size);
+
+/*
+ * goro_sendfile, goro_splice - as sendfile(2) and splice(2), for descriptors of which each may be
+ * known to the poller or not; at least one byte, 0 at the end of `from`, or an error. flags:
+ * SPLICE_F_MOVE, SPLICE_F_MORE; one of the two ends of goro_splice() must be a pipe.
+ */
+GORO_API ssize_t goro_sendfile(int to, int from, off_t *at, size_t size);
+GORO_API ssize_t goro_splice(int from, off_t *from_at, int to, off_t *to_at, size_t size,
+			     unsigned int flags);
+
+/*
+ * Files: the P goes to others while the disk works.
+ *
+ * goro_open returns a descriptor that is close-on-exec; a FIFO or a device goes to the poller, and
+ * then does not block. mode counts with O_CREAT.
+ */
+GORO_API int goro_open(const char *path, int flags, ... /* mode_t mode */);
+GORO_API ssize_t goro_pread(int fd, void *data, size_t size, off_t at);
+GORO_API ssize_t goro_pwrite(int fd, const void *data, size_t size, off_t at);
+GORO_API int goro_fsync(int fd);
+
+/*
+ * goro_fd_add - give the poller a descriptor that was made elsewhere: sets O_NONBLOCK, which all
+ * copies of it share. 0, also when it is known already; -EPERM for a plain file or a directory
+ * (which never block); -EBADF; -ENOMEM, -ENOSPC (fs.epoll.max_user_watches), -EMFILE for the
+ * poller's own two descriptors, at the first use. Does not block.
+ */
+GORO_API int goro_fd_add(int fd);
+
+/*
+ * goro_fd_wait - wait until a descriptor is ready, and read or write it by other means. events:
+ * POLLIN, POLLOUT (and POLLPRI, POLLRDHUP with POLLIN). Returns those that are there, with POLLERR
+ * and POLLHUP, > 0; -ETIMEDOUT at the deadline, with GORO_POLL at once; -EINVAL for other events.
+ * What is ready stays so until it is used. A descriptor unknown to the poller is waited for in
+ * poll(2), at the cost of a thread.
+ */
+GORO_API int goro_fd_wait(int fd, int events, int64_t deadline);
+
+/*
+ * goro_set_deadline - when a direction's calls give up, those that wait and those to come, until it
+ * is set anew: -ETIMEDOUT. A time that is past ends them at once; GORO_FOREVER: never. 0; -EBADF;
+ * -EPERM when the poller does not know the descriptor. Does not block. Go: SetDeadline.
+ */
+GORO_API int goro_set_deadline(int fd, int64_t deadline);
+GORO_API int goro_set_read_deadline(int fd, int64_t deadline);
+GORO_API int goro_set_write_deadline(int fd, int64_t deadline);
+
+/*
+ * goro_close - close a descriptor. Whoever waits on it, and whoever still calls, gets -EBADF; when
+ * goro_close() returns, none of them works on it any more, and the number is free. 0; -EBADF: it
+ * was closed already, or is being closed; else what close(2) says, and it is closed all the same.
+ * Blocks only while other calls are on their way out. It is not ended by a cancelled context.
+ */
+GORO_API int goro_close(int fd);
+
+/*
+ * goro_listen - a socket that takes connections. network: "tcp", "tcp4", "tcp6", "unix". address:
+ * "127.0.0.1:8080", "localhost:http", ":8080" (every interface; with "tcp" IPv6 and IPv4),
+ * "[::1]:0" (any free port: getsockname()), "[fe80::1%eth0]:80", "/path" or "@abstract" for
+ * "unix". SO_REUSEADDR is set, TCP_NODELAY and keep-alive for all that it accepts; the backlog is
+ * the system's (somaxconn). -EINVAL: no such network, or an address that cannot be read;
+ * -EADDRINUSE, -EACCES, -EMFILE, and what else socket, bind and listen say; a name's failure as in
+ * goro_dial(). Blocks only to resolve a name. Go: net.Listen.
+ */
+GORO_API int goro_listen(const char *network, const char *address);
+
+/*
+ * goro_accept - the next connection, known to the poller. -EMFILE, -ENFILE, -ENOBUFS and -ENOMEM
+ * come back at once, and the connection stays in the queue; one that its peer gave up
+ * (ECONNABORTED) is skipped. On a descriptor that the poller does not know: in accept4(2).
+ */
+GORO_API int goro_accept(int fd, struct sockaddr *address, goro_socklen_ *size);
+
+/*
+ * goro_connect - connect a socket, and wait for it. 0, or what connect(2) says at once or later.
+ * Not to be called twice at a time on one socket.
+ */
+GORO_API int goro_connect(int fd, const struct sockaddr *address, goro_socklen_ size);
+
+/*
+ * goro_dial - a connection. network as for goro_listen(), and "udp", "udp4", "udp6", "unixgram";
+ * of a name's addresses those of the first one's family and the other are tried in turn, each 250
+ * ms after the one before or when that failed; the first that connects wins (RFC 8305).
+ * TCP_NODELAY and keep-alive are set. -ETIMEDOUT at the deadline, also one that is past; -EINVAL;
+ * -ENOENT: no such name; -EAGAIN: the name servers do not answer; else what the last attempt said,
+ * as -ECONNREFUSED. Go: net.Dialer.DialContext.
+ */
+GORO_API int goro_dial(const char *network, const char *address, int64_t deadline);
+
+/*
+ * goro_getaddrinfo - getaddrinfo(3), its arguments and its result, without stopping other
+ * goroutines. Free the list with freeaddrinfo(). EAI_SYSTEM leaves errno undefined.
+ */
+GORO_API int goro_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+			      struct addrinfo **result);
 
 /* -------------------------------------------------------------------------------------------------
  * Time

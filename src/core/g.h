@@ -63,6 +63,7 @@ enum g_state {
 	X(SELECT, "select")                             \
 	X(SELECT_NO_CASES, "select (no cases)")         \
 	X(SLEEP, "sleep")                               \
+	X(IO, "IO wait")                                \
 	X(MUTEX, "sync.Mutex.Lock")                     \
 	X(RWMUTEX_READ, "sync.RWMutex.RLock")           \
 	X(RWMUTEX_WRITE, "sync.RWMutex.Lock")           \

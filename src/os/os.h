@@ -27,6 +27,7 @@
 	X(MADVISE, "madvise")  \
 	X(THREAD, "clone")     \
 	X(FUTEX, "futex")      \
+	X(EPOLL, "epoll")      \
 	X(MALLOC, "malloc")
 enum os_fault {
 #define OS_FAULT_ENUM(name, text) OS_FAULT_##name,
@@ -187,6 +188,19 @@ void os_write(int fd, const void *data, size_t size); /* all of it, or as much a
 int os_read_file(const char *path, char *buffer, size_t size);
 noreturn void os_exit_now(int status);
 const char *os_env(const char *name); /* NULL if unset or empty */
+
+/* ---- os_epoll.c ---- */
+
+struct epoll_event;
+int os_epoll_create(void);
+int os_epoll_add(int epoll, int fd, uint32_t events, uint64_t data); /* -EPERM: a plain file */
+void os_epoll_remove(int epoll, int fd);
+/* How many of n events were stored; 0 when the deadline came first; -EINTR. */
+int os_epoll_wait(int epoll, struct epoll_event *events, int n, int64_t until);
+void os_epoll_close(int fd); /* or the eventfd */
+int os_eventfd(void);
+void os_eventfd_set(int fd);
+void os_eventfd_clear(int fd);
 
 /* ---- os_setting.c ---- */
 

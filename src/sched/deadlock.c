@@ -46,7 +46,7 @@ static bool something_can_happen(void)
 	 */
 	int32_t n_working = (int32_t)(sched.n_m - idle.n_m - sched.n_m_waiting_locked);
 	if (n_working == 1 && load_rlx(&sched.keeper_taken) && /* relaxed: a break too many is */
-	    !has_timers())                                      /* harmless */
+	    !has_timers() && !poll_has_waits())                 /* harmless */
 		keeper_break(); /* DL3 */
 	if (n_working > 0 || sched.n_to_start ||
 	    load_rlx(&sched.n_notified)) /* relaxed: who notifies runs; SN5 */
@@ -56,7 +56,7 @@ static bool something_can_happen(void)
 	for (uint32_t i = 0; i < n; i++)
 		if (!runq_is_empty(&sched.p[i]->runq))
 			return true;
-	return has_timers();
+	return has_timers() || poll_has_waits();
 }
 
 void deadlock_check(void)

@@ -29,6 +29,7 @@
  * runtime/proc.go.
  */
 #include "base/rand.h"
+#include "event/netpoll.h"
 #include "event/timer.h"
 #include "os/os.h"
 #include "queue/globq.h"
@@ -214,25 +215,41 @@ bool reacquire_p(struct m *mp)
 
 void keeper_break(void)
 {
-	note_wake(&sched.keeper_note);
+	if (load_rlx(&sched.keeper_polls)) /* relaxed: ordered as keeper_until is */
+		netpoll_break();
+	else
+		note_wake(&sched.keeper_note);
 }
 
-/* Sleep until the first timer of all Ps. False: there is none, or another M does it. */
-static bool keeper_sleep(void)
+static void keeper_wait(int64_t first, struct glist *ready)
+{
+	if (load_rlx(&sched.keeper_polls)) /* relaxed: our own */
+		poll_block(first, ready);
+	else
+		(void)note_sleep_until(&sched.keeper_note, first);
+}
+
+/*
+ * Sleep until the first timer of all Ps, or until a descriptor is ready. False: nobody waits for
+ * either, or another M does it.
+ */
+static bool keeper_sleep(struct glist *ready)
 {
 	int64_t first;
 
 	if (xchg_acq_rel(&sched.keeper_taken, 1)) /* KEEP-TAKE */
 		return false;
 	note_clear(&sched.keeper_note);
+	/* relaxed: ordered by the fence, like the next */
+	store_rlx(&sched.keeper_polls, load_acq(&netpoll_is_on)); /* NETPOLL-ON */
 	store_rlx(&sched.keeper_until, TIMER_NEVER); /* relaxed: ordered by the fence */
 	fence_heavy();                               /* KEEP-SLEEP: now every new timer breaks us */
 	bool has_work = work_is_visible(&first);
-	if (!has_work && first != TIMER_NEVER &&
+	if (!has_work && (first != TIMER_NEVER || poll_has_waits()) &&
 	    load_rlx(&sched.run_state) != RUN_ENDING) { /* relaxed: it wakes us */
 		/* relaxed: whoever sees the old value wakes us too soon */
 		store_rlx(&sched.keeper_until, first);
-		(void)note_sleep_until(&sched.keeper_note, first);
+		keeper_wait(first, ready);
 		has_work = true;
 	}
 	store_rel(&sched.keeper_taken, 0); /* KEEP-TAKE */
@@ -242,7 +259,7 @@ static bool keeper_sleep(void)
 		 * and sleeps: FN3.
 		 */
 		fence_heavy(); /* KEEP-SLEEP: the role is free, then the look */
-		has_work = work_is_visible(&first) || first != TIMER_NEVER;
+		has_work = work_is_visible(&first) || first != TIMER_NEVER || poll_has_waits();
 	}
 	return has_work;
 }
@@ -265,9 +282,14 @@ static bool sleep_until_woken(struct m *mp)
 		fence_heavy(); /* WAKE-SLEEP: the idle P is visible, then the look at all work */
 	if (MODEL_KEEP("wake-recheck") && work_is_visible(&first_timer) && reacquire_p(mp))
 		return true;
-	while (keeper_sleep()) {
+	for (;;) {
+		struct glist ready = {0};
+		if (!keeper_sleep(&ready))
+			break;
 		store_rlx(&sched.coarse_now, os_now()); /* relaxed: a hint */
-		if (reacquire_p(mp))
+		bool has_p = reacquire_p(mp);
+		ready_list(&ready);
+		if (has_p)
 			return true;
 		if (load_rlx(&idle.n_p) == 0) /* relaxed: all look at their own timers */
 			break;
@@ -303,6 +325,8 @@ struct g *find_runnable(struct m *mp, bool *inherits_slice)
 		pp->ticks_without_globq = 0;
 		/* Not a ring full of long runners: FN7; relaxed: a hint */
 		if ((gp = globq_get(&pp->runq, share, load_rlx(&sched.n_stopped) ? 1 : RUNQ_CAP)))
+			return gp;
+		if ((gp = poll_network()))
 			return gp;
 		if (may_spin(mp)) {
 			if (!mp->is_spinning)

@@ -172,7 +172,7 @@ bool retake(int64_t now)
 static bool has_work(struct p *pp)
 {
 	return !runq_is_empty(&pp->runq) || globq_size() ||
-	       (timers_first(&pp->timers) != TIMER_NEVER &&
+	       ((timers_first(&pp->timers) != TIMER_NEVER || poll_has_waits()) &&
 		!load_rlx(&sched.keeper_taken)); /* relaxed: FN3 */
 }
 
@@ -194,7 +194,7 @@ void handoff(struct p *pp)
 	} else {
 		lock_release(&sched.lock);
 		fence_heavy(); /* WAKE-SLEEP: the idle P is visible, then the look at all work */
-		if (work_is_visible(&first) || first != TIMER_NEVER)
+		if (work_is_visible(&first) || first != TIMER_NEVER || poll_has_waits())
 			wake();
 	}
 }

@@ -50,6 +50,7 @@ struct sched {
 	atomic_of(int64_t) coarse_now;     /* sysmon, sometimes others: the clock, a few ms old */
 	atomic_of(uint32_t) keeper_taken;  /* an M sleeps until a timer; KEEP-ADD, KEEP-SLEEP */
 	atomic_of(int64_t) keeper_until;   /* when it wakes */
+	atomic_of(uint32_t) keeper_polls;  /* it sleeps in the poller; KEEP-SLEEP */
 	struct note keeper_note;
 	struct note end_note;              /* the last M has left */
 	bool main_exited;                  /* the main goroutine called goro_exit */
@@ -117,6 +118,20 @@ void keeper_break(void);
 bool work_is_visible(int64_t *first_timer);
 /* Take an idle P back as a spinning M. False: none is idle. */
 bool reacquire_p(struct m *mp);
+
+/* ---- poll.c ---- */
+
+struct polled;
+/* The first descriptor comes. */
+int poll_start(struct polled *(*at)(int fd));
+/* A goroutine (on g0) or a plain thread will wait for a descriptor; it does not any more. */
+void poll_wait_begins(void);
+void poll_wait_ended(void);
+bool poll_has_waits(void);
+/* A P has nothing to run: a G whose descriptor is ready; more of them become runnable. */
+struct g *poll_network(void);
+void poll_block(int64_t until, struct glist *ready);
+void poll_if_nobody_does(void);
 
 /* ---- wake.c ---- */
 

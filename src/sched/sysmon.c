@@ -123,6 +123,7 @@ static void duties(int64_t now)
 		sysmon_dump_hook();
 	if (garbage_exists())
 		starter_wake();
+	poll_if_nobody_does();
 	if (load_rlx(&sched.is_start_wanted) && now >= sysmon.next_start) { /* relaxed: a hint */
 		sysmon.next_start = now + START_RETRY_NS;
 		starter_retry();

@@ -300,6 +300,9 @@ static void p_empty(struct p *pp, struct p *heir)
 
 	runq_drain(&pp->runq, &left);
 	globq_put_list(&left);
+	int32_t n_waits = load_rlx(&pp->n_poll_waits); /* relaxed, all: the world is stopped */
+	store_rlx(&heir->n_poll_waits, load_rlx(&heir->n_poll_waits) + n_waits);
+	store_rlx(&pp->n_poll_waits, 0);
 	timers_move(&pp->timers, &heir->timers);
 	gfree_flush(&pp->gfree);
 	stack_cache_flush(&pp->stacks);

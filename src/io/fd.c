@@ -1,0 +1,621 @@
+/*
+ * fd.c - descriptors that the poller knows.
+ *
+ *   goro_fd_add, goro_accept, ... -> [fd_add]
+ *   every call -> [io_begin] -> [io_wait] -> park, netpoll -> [io_end]
+ *   goro_close -> closing, kick, wait for the last reference -> close
+ *
+ * FD1 to FD5 stand in fd.h, PO1 to PO6 in event/netpoll.h.
+ *
+ * FD6  A goroutine that waits has a record on its list of deferred calls, so that a run's end
+ *      around it gives back what it holds.
+ *
+ * Locking: polled.lock for the queues and for rare waits. Orders: FD-TABLE, FD-WORD, POLL-LIFE.
+ * Go: fd_mutex.go and fd_poll_runtime.go in internal/poll.
+ */
+#include "io/fd.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+
+#include "goro.h"
+#include "os/os.h"
+#include "os/os_io.h"
+
+/* ---- the table ---- */
+
+#define CHUNK 1024u
+#define CHUNKS (1u << 21) /* any int */
+
+_Static_assert(sizeof(struct fd) <= 160, "a descriptor's record has grown");
+
+static atomic_of(struct fd *) *table; /* FD-TABLE; address space of which little is touched */
+static atomic_of(uint32_t) has_table; /* FD-TABLE */
+static struct lock table_lock = LOCK_INIT(LOCK_LEAF);
+
+static struct fd *fd_at(int number)
+{
+	if (unlikely(number < 0 || !load_acq(&has_table))) /* FD-TABLE */
+		return NULL;
+	struct fd *chunk = load_acq(&table[(unsigned)number / CHUNK]); /* FD-TABLE */
+	return chunk ? &chunk[(unsigned)number % CHUNK] : NULL;
+}
+
+/* Under table_lock. */
+static struct fd *chunk_make(void)
+{
+	struct fd *chunk = os_mem_reserve(CHUNK * sizeof(*chunk));
+
+	for (uint32_t i = 0; chunk && i < CHUNK; i++)
+		lock_init(&chunk[i].polled.lock, LOCK_OBJECT);
+	return chunk;
+}
+
+/* The record of a number, made if need be; NULL: out of memory. */
+static struct fd *fd_make(int number)
+{
+	struct fd *f = fd_at(number);
+
+	if (likely(f != NULL))
+		return f;
+	lock_acquire(&table_lock);
+	if (!table)
+		table = os_mem_reserve(CHUNKS * sizeof(*table));
+	if (table) {
+		atomic_of(struct fd *) *slot = &table[(unsigned)number / CHUNK];
+		if (!load_rlx(slot)) /* relaxed: under the lock */
+			store_rel(slot, chunk_make()); /* FD-TABLE */
+		store_rel(&has_table, 1);              /* FD-TABLE */
+	}
+	lock_release(&table_lock);
+	return fd_at(number);
+}
+
+struct fd *fd_known(int number)
+{
+	struct fd *f = fd_at(number);
+
+	/* relaxed: whoever has the number knows that it was added; who begins looks again */
+	return f && (load_rlx(&f->word) & FD_KNOWN) ? f : NULL;
+}
+
+static struct polled *polled_at(int number)
+{
+	return &fd_at(number)->polled;
+}
+
+/* ---- the sides' locks and the references ---- */
+
+/* Somebody dropped a reference: the closer may be alone now. */
+static void closer_wake(struct fd *f)
+{
+	lock_acquire(&f->polled.lock);
+	struct waiter *w = waitq_pop(&f->closers);
+	lock_release(&f->polled.lock);
+	if (w)
+		waiter_wake(w);
+}
+
+static inline void closer_look(struct fd *f, uint32_t now)
+{
+	if (unlikely((now & FD_CLOSING) && now / FD_REF == 1))
+		closer_wake(f);
+}
+
+static void unlock_slow(struct fd *f, enum poll_side side)
+{
+	uint32_t old, now;
+
+	lock_acquire(&f->polled.lock);
+	struct waiter *w = waitq_pop(&f->lockers[side]);
+	if (w)
+		w->ok = true; /* it has the lock */
+	bool has_more = !waitq_is_empty(&f->lockers[side]);
+	old = load_rlx(&f->word); /* relaxed: the swap decides */
+	do {
+		now = old - FD_REF;
+		if (!w)
+			now &= ~FD_LOCK(side); /* else it is w's now: FD3 */
+		if (!has_more)
+			now &= ~FD_QUEUED(side);
+	} while (!cas_acq_rel(&f->word, &old, now)); /* FD-WORD */
+	lock_release(&f->polled.lock);
+	if (w)
+		waiter_wake(w);
+	closer_look(f, now);
+}
+
+static void fd_unlock(struct fd *f, enum poll_side side)
+{
+	uint32_t old = load_rlx(&f->word), now; /* relaxed: the swap decides */
+
+	do {
+		if (unlikely(old & FD_QUEUED(side))) {
+			unlock_slow(f, side);
+			return;
+		}
+		now = (old & ~FD_LOCK(side)) - FD_REF;
+	} while (!cas_acq_rel(&f->word, &old, now)); /* FD-WORD */
+	closer_look(f, now);
+}
+
+static void hold_nothing(void *arg)
+{
+	(void)arg;
+}
+
+/* A queue place, and with it a reference, is given up. */
+static void unqueue(struct fd *f, enum poll_side side)
+{
+	uint32_t old, now;
+
+	lock_acquire(&f->polled.lock);
+	old = load_rlx(&f->word); /* relaxed: the swap decides */
+	do {
+		now = old - FD_REF;
+		if (waitq_is_empty(&f->lockers[side]))
+			now &= ~FD_QUEUED(side);
+	} while (!cas_acq_rel(&f->word, &old, now)); /* FD-WORD */
+	lock_release(&f->polled.lock);
+	closer_look(f, now);
+}
+
+static void hold_drop(struct deferred *d)
+{
+	struct fd_hold *hold = container_of(d, struct fd_hold, record);
+
+	if (hold->published)
+		(void)polled_withdraw(&hold->fd->polled, hold->side, hold->published);
+	if (hold->locker && !hold->locker->ok)
+		unqueue(hold->fd, hold->side);
+	else
+		fd_unlock(hold->fd, hold->side);
+}
+
+/* Under polled.lock. 1: the side is ours; 0: counted and marked as queued; -EBADF. */
+static int take_or_queue(struct fd *f, enum poll_side side, bool must_be_known)
+{
+	uint32_t old = load_rlx(&f->word), now; /* relaxed: the swap decides */
+
+	do {
+		if ((old & FD_CLOSING) || (must_be_known && !(old & FD_KNOWN)))
+			return -EBADF;
+		now = old + FD_REF;
+		now |= old & FD_LOCK(side) ? FD_QUEUED(side) : FD_LOCK(side);
+	} while (!cas_acq_rel(&f->word, &old, now)); /* FD-WORD */
+	return !(old & FD_LOCK(side));
+}
+
+static int lock_slow(struct io *io, bool must_be_known)
+{
+	struct fd *f = io->fd;
+	struct waiter w = {0};
+	struct fd_hold hold = {.record = {.fn = hold_nothing, .drop = hold_drop},
+			       .fd = f,
+			       .side = io->side,
+			       .locker = &w};
+
+	lock_acquire(&f->polled.lock);
+	int taken = take_or_queue(f, io->side, must_be_known);
+	if (taken) {
+		lock_release(&f->polled.lock);
+		return taken < 0 ? taken : 0;
+	}
+	waitq_push(&f->lockers[io->side], &w);
+	deferred_push(&hold.record);
+	int error = waitq_wait(&w, &f->polled.lock, WAIT_IO, io->deadline);
+	deferred_remove(&hold.record);
+	if (error)
+		unqueue(f, io->side);
+	return error;
+}
+
+static inline int fd_lock(struct io *io, bool must_be_known)
+{
+	struct fd *f = io->fd;
+	uint32_t old = load_rlx(&f->word); /* relaxed: the swap decides */
+
+	do {
+		if (unlikely((old & FD_CLOSING) || (must_be_known && !(old & FD_KNOWN))))
+			return -EBADF;
+		if (unlikely(old & FD_LOCK(io->side)))
+			return lock_slow(io, must_be_known);
+	} while (!cas_acq(&f->word, &old, (old | FD_LOCK(io->side)) + FD_REF)); /* FD-WORD */
+	return 0;
+}
+
+/* ---- waiting ---- */
+
+/* The sooner of the call's own and the descriptor's. */
+static int64_t io_deadline(const struct io *io)
+{
+	int64_t deadline = io->deadline;
+
+	for (int i = POLL_READ; i <= POLL_WRITE; i++) {
+		int64_t own = load_acq(&io->fd->deadline[i]); /* POLL-KICK: why we were woken */
+		if (((int)io->side == i || io->side == POLL_ANY) && own < deadline)
+			deadline = own;
+	}
+	return deadline;
+}
+
+/* After a waiter was published: must it look again instead? PO5. */
+static bool has_changed(const struct io *io, int64_t deadline)
+{
+	return (load_rlx(&io->fd->word) & FD_CLOSING) || /* relaxed: ordered by the fence */
+	       io_deadline(io) != deadline;
+}
+
+/* On g0. PO3: io lies on the G's stack, and is read before. */
+static bool plain_commit(struct g *gp, void *arg)
+{
+	const struct io io = *(const struct io *)arg;
+	struct polled *pd = &io.fd->polled;
+
+	poll_wait_begins();
+	if (polled_publish(pd, io.side, (uint64_t)(uintptr_t)gp) &&
+	    !(has_changed(&io, OS_FOREVER) &&
+	      polled_withdraw(pd, io.side, (uint64_t)(uintptr_t)gp)))
+		return true;
+	return false;
+}
+
+struct rare_wait {
+	struct poll_wait poll;
+	struct wait wait;
+	struct waiter waiter;
+	struct io *io;
+	int64_t deadline;
+};
+
+/* Under polled.lock. */
+static bool rare_end(struct poll_wait *poll, struct glist *ready)
+{
+	struct rare_wait *rare = container_of(poll, struct rare_wait, poll);
+	struct g *gp = rare->waiter.gp;
+	uint32_t open = RACE_OPEN;
+
+	if (!cas_acq_rel(&rare->wait.race, &open, RACE_WOKEN)) /* WAIT-RACE */
+		return false;
+	if (gp)
+		glist_push(ready, gp);
+	else
+		waiter_wake(&rare->waiter);
+	return true;
+}
+
+static uint64_t rare_word(struct rare_wait *rare)
+{
+	return (uint64_t)(uintptr_t)&rare->poll | PS_RARE;
+}
+
+/* On g0, or on the plain thread, at the end of what the wait's commit does; unlocks: PO4. */
+static void rare_publish(void *arg)
+{
+	struct rare_wait *rare = arg;
+	struct io *io = rare->io;
+	struct polled *pd = &io->fd->polled;
+	struct glist self = {0};
+
+	poll_wait_begins();
+	bool is_published = polled_publish(pd, io->side, rare_word(rare));
+	if (!is_published || (has_changed(io, rare->deadline) &&
+			      polled_withdraw(pd, io->side, rare_word(rare))))
+		(void)rare_end(&rare->poll, &self);
+	lock_release(&pd->lock);
+	ready_list(&self);
+}
+
+static int wait_rare(struct io *io, int64_t deadline, struct fd_hold *hold)
+{
+	struct rare_wait rare = {.poll = {.end = rare_end},
+				 .wait = {.release = rare_publish},
+				 .io = io,
+				 .deadline = deadline};
+	struct polled *pd = &io->fd->polled;
+
+	rare.wait.release_arg = &rare;
+	wait_begin(&rare.wait, deadline);
+	wait_join(&rare.wait, &rare.waiter, NULL);
+	hold->published = rare_word(&rare);
+	lock_acquire(&pd->lock);
+	uint32_t race = wait_end_of(&rare.wait, &rare.waiter, WAIT_IO);
+	poll_wait_ended();
+	lock_acquire(&pd->lock);
+	(void)polled_withdraw(pd, io->side, rare_word(&rare));
+	lock_release(&pd->lock);
+	return wait_error(race);
+}
+
+int io_wait(struct io *io)
+{
+	struct g *gp = g_self();
+	struct fd_hold hold = {.record = {.fn = hold_nothing, .drop = hold_drop},
+			       .fd = io->fd,
+			       .side = io->side};
+	int64_t deadline = io_deadline(io);
+	int error = 0;
+
+	if (unlikely(load_rlx(&io->fd->word) & FD_CLOSING)) /* relaxed: or it is seen soon */
+		return -EBADF;
+	if (deadline_is_past(deadline))
+		return -ETIMEDOUT;
+	if (io->side == POLL_READ)
+		io->fd->is_drained = false; /* an event comes before the next look */
+	deferred_push(&hold.record);
+	if (likely(gp && deadline == OS_FOREVER && !gp->ctx)) {
+		hold.published = (uint64_t)(uintptr_t)gp;
+		park(plain_commit, io, WAIT_IO);
+		poll_wait_ended();
+	} else {
+		error = wait_rare(io, deadline, &hold);
+	}
+	deferred_remove(&hold.record);
+	if (unlikely(load_rlx(&io->fd->word) & FD_CLOSING)) /* relaxed: as above */
+		return -EBADF;
+	return error;
+}
+
+int io_begin_until(struct io *io, struct fd *f, int number, enum poll_side side, int64_t until)
+{
+	*io = (struct io){.fd = f, .number = number, .side = side, .deadline = until};
+	if (unlikely(call_is_canceled()))
+		return -ECANCELED;
+	int error = fd_lock(io, true);
+	if (unlikely(error))
+		return error;
+	int64_t deadline = io_deadline(io);
+	if (unlikely(deadline != OS_FOREVER) && deadline_is_past(deadline)) {
+		fd_unlock(f, side);
+		return -ETIMEDOUT;
+	}
+	return 0;
+}
+
+void io_end(struct io *io)
+{
+	fd_unlock(io->fd, io->side);
+}
+
+int fd_lock_unknown(struct io *io, struct fd_hold *hold, int number)
+{
+	CALL_SCOPE;
+	*io = (struct io){.fd = number < 0 ? NULL : fd_make(number),
+			  .number = number,
+			  .side = POLL_WRITE,
+			  .deadline = OS_FOREVER};
+	if (number < 0 || !io->fd)
+		return number < 0 ? -EBADF : -ENOMEM;
+	int error = call_is_canceled() ? -ECANCELED : fd_lock(io, false);
+	if (error)
+		return error;
+	*hold = (struct fd_hold){.record = {.fn = hold_nothing, .drop = hold_drop},
+				 .fd = io->fd,
+				 .side = POLL_WRITE};
+	deferred_push(&hold->record);
+	return 0;
+}
+
+void fd_unlock_unknown(struct io *io, struct fd_hold *hold)
+{
+	CALL_SCOPE;
+	deferred_remove(&hold->record);
+	fd_unlock(io->fd, POLL_WRITE);
+}
+
+/* One that does not block all the same is waited for here: the call is a blocking one. */
+static bool native_wait(int number, enum poll_side side)
+{
+	int events = side == POLL_READ ? POLLIN : POLLOUT;
+
+	return os_fd_poll(number, events, OS_FOREVER) >= 0;
+}
+
+__attribute__((noinline)) ssize_t io_native(int number, enum poll_side side, io_op *op,
+					    const void *args)
+{
+	ssize_t n;
+
+	if (unlikely(call_is_canceled()))
+		return -ECANCELED;
+	goro_syscall_enter();
+	while ((n = op(args)) == -EAGAIN && native_wait(number, side))
+		;
+	goro_syscall_exit();
+	return n;
+}
+
+/* ---- adding, closing, deadlines ---- */
+
+/* Nobody uses the number: its last descriptor is gone. */
+static void record_reset(struct fd *f, enum fd_kind kind)
+{
+	struct polled *pd = &f->polled;
+
+	uint32_t generation = load_rlx(&pd->generation); /* relaxed: only we write */
+	store_rel(&pd->generation, generation + 1); /* POLL-LIFE: older events are dropped */
+	for (int i = 0; i < POLL_SIDES; i++)
+		store_rlx(&pd->side[i], PS_NIL);  /* relaxed: an event that is lost is old; PO6 */
+	store_rlx(&pd->has_hangup, false);        /* relaxed: likewise */
+	store_rlx(&pd->has_any, false);           /* relaxed: likewise */
+	for (int i = POLL_READ; i <= POLL_WRITE; i++)
+		store_rlx(&f->deadline[i], OS_FOREVER); /* relaxed: ordered by the word */
+	f->is_drained = false;
+	f->error[POLL_READ] = f->error[POLL_WRITE] = 0;
+	f->kind = (uint8_t)kind;
+}
+
+int fd_add(int number, enum fd_kind kind)
+{
+	int error = poll_start(polled_at);
+
+	if (error)
+		return error;
+	os_sigpipe_quiet();
+	struct fd *f = fd_make(number);
+	if (!f)
+		return -ENOMEM;
+	if (load_acq(&f->word) & FD_KNOWN) { /* FD-WORD */
+		error = netpoll_add(number, &f->polled);
+		if (error == -EEXIST)
+			return 0; /* it was added before */
+		if (error)
+			return error;
+		netpoll_remove(number); /* closed behind our back; the number's new life begins */
+	}
+	record_reset(f, kind);
+	uint32_t old = load_rlx(&f->word); /* relaxed: the swap decides */
+	while (!cas_acq_rel(&f->word, &old, (old | FD_KNOWN) & ~FD_CLOSING)) /* FD-WORD */
+		;
+	error = netpoll_add(number, &f->polled);
+	if (error == -EEXIST)
+		error = 0;
+	if (error) {
+		old = load_rlx(&f->word); /* relaxed: the swap decides */
+		while (!cas_acq_rel(&f->word, &old, old & ~FD_KNOWN)) /* FD-WORD */
+			;
+	}
+	return error;
+}
+
+/* FD5. Whoever waits on the side looks again. */
+static void fd_kick(struct fd *f, enum poll_side side)
+{
+	struct glist ready = {0};
+	bool is_inside = m_self() || outside_enter();
+
+	/* Without a run no goroutine is woken: the run's end takes its wait back. */
+	if (is_inside || (load_rlx(&f->polled.side[side]) & PS_RARE)) /* relaxed: looked at again */
+		polled_kick(&f->polled, side, &ready);
+	ready_list(&ready);
+	if (is_inside && !m_self())
+		outside_leave();
+}
+
+/* Mark as closing, and count ourselves. 0, or -EBADF: somebody else closes it. */
+static int close_begin(struct fd *f)
+{
+	uint32_t old = load_rlx(&f->word); /* relaxed: the swap decides */
+
+	do {
+		if ((old & (FD_KNOWN | FD_CLOSING)) != FD_KNOWN)
+			return -EBADF;
+	} while (!cas_acq_rel(&f->word, &old, (old | FD_CLOSING) + FD_REF)); /* FD-WORD */
+	return 0;
+}
+
+/* A run ended around a goroutine that closes: as if it had not begun. */
+static void close_drop(struct deferred *d)
+{
+	struct fd *f = container_of(d, struct fd_hold, record)->fd;
+	uint32_t old = load_rlx(&f->word); /* relaxed: the swap decides */
+
+	while (!cas_acq_rel(&f->word, &old, (old & ~FD_CLOSING) - FD_REF)) /* FD-WORD */
+		;
+}
+
+static void close_wait(struct fd *f)
+{
+	struct fd_hold hold = {.record = {.fn = hold_nothing, .drop = close_drop}, .fd = f};
+
+	deferred_push(&hold.record);
+	for (;;) {
+		struct waiter w = {0};
+		lock_acquire(&f->polled.lock);
+		if (load_acq(&f->word) / FD_REF == 1) /* FD-WORD: what the others did */
+			break;
+		waitq_push(&f->closers, &w);
+		waitq_wait_shielded(&w, &f->polled.lock, WAIT_IO);
+	}
+	lock_release(&f->polled.lock);
+	deferred_remove(&hold.record);
+}
+
+static int close_known(struct fd *f, int number)
+{
+	CALL_SCOPE;
+	int error = close_begin(f);
+
+	if (error)
+		return error;
+	for (int side = 0; side < POLL_SIDES; side++)
+		fd_kick(f, side);
+	close_wait(f);
+	netpoll_remove(number);
+	record_reset(f, FD_OTHER);
+	/* Before close(): another thread may get the number at once. */
+	store_rel(&f->word, 0); /* FD-WORD */
+	return os_fd_close(number);
+}
+
+int goro_close(int number)
+{
+	struct fd *f = fd_known(number);
+
+	if (f)
+		return close_known(f, number);
+	goro_syscall_enter(); /* a file's last data may go out now */
+	int result = os_fd_close(number);
+	goro_syscall_exit();
+	return result;
+}
+
+int goro_fd_add(int number)
+{
+	CALL_SCOPE;
+	enum fd_kind kind = FD_OTHER;
+	int error = os_fd_is_nonblocking(number);
+
+	if (error < 0)
+		return error;
+	int type = os_socket_option(number, SOL_SOCKET, SO_TYPE);
+	if (type >= 0) {
+		int protocol = os_socket_option(number, SOL_SOCKET, SO_PROTOCOL);
+		kind = type != SOCK_STREAM ? FD_DATAGRAM
+					   : protocol == IPPROTO_TCP ? FD_TCP : FD_SOCKET;
+	}
+	bool was_blocking = error == 0;
+	error = fd_add(number, kind);
+	if (!error && was_blocking)
+		error = os_fd_set_nonblocking(number);
+	return error;
+}
+
+static int set_deadline(int number, int64_t deadline, bool is_for_reads, bool is_for_writes)
+{
+	struct fd *f = fd_known(number);
+
+	if (!f) {
+		int error = os_fd_is_nonblocking(number);
+		return error < 0 ? error : -EPERM;
+	}
+	CALL_SCOPE;
+	if (load_rlx(&f->word) & FD_CLOSING) /* relaxed: or it closes a moment later */
+		return -EBADF;
+	if (is_for_reads)
+		store_rel(&f->deadline[POLL_READ], deadline); /* POLL-KICK */
+	if (is_for_writes)
+		store_rel(&f->deadline[POLL_WRITE], deadline); /* POLL-KICK */
+	if (is_for_reads)
+		fd_kick(f, POLL_READ);
+	if (is_for_writes)
+		fd_kick(f, POLL_WRITE);
+	if (load_rlx(&f->polled.has_any)) /* relaxed: who sets it looks at the deadline later */
+		fd_kick(f, POLL_ANY);
+	return 0;
+}
+
+int goro_set_deadline(int number, int64_t deadline)
+{
+	return set_deadline(number, deadline, true, true);
+}
+
+int goro_set_read_deadline(int number, int64_t deadline)
+{
+	return set_deadline(number, deadline, true, false);
+}
+
+int goro_set_write_deadline(int number, int64_t deadline)
+{
+	return set_deadline(number, deadline, false, true);
+}

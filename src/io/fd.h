@@ -1,0 +1,125 @@
+/*
+ * fd.h - a descriptor that the poller knows: who uses it, who waits for it, until when.
+ *
+ *   goro_read, ... -> [io_begin] -> the system call, which does not block
+ *                        -> -EAGAIN: [io_wait] parks -> again ... -> [io_end]
+ *
+ * FD1  The record of a number is never freed. Its word says whether the poller knows the number
+ *      (FD_KNOWN), whether goro_close() has begun (FD_CLOSING), who has which side (FD_LOCK), who
+ *      queues for it (FD_QUEUED), and how many calls use the descriptor (references).
+ * FD2  A call that uses a side has its lock from begin to end: one after the other, in order, so
+ *      that two goro_write_all() do not interleave and a side has one waiter (PO1).
+ * FD3  Who queues for a side has a reference already. Unlocking hands the lock to the first of
+ *      them; FD_QUEUED and the queue change under polled.lock.
+ * FD4  The descriptor is closed by goro_close() when its own reference is the last: no call works
+ *      on a number that has become another descriptor's.
+ * FD5  FD_CLOSING and the deadlines are written, then waiters are kicked (PO5).
+ *
+ * Go: internal/poll.FD with fdMutex.
+ */
+#ifndef IO_FD_H
+#define IO_FD_H
+
+#include <errno.h>
+#include <sys/types.h>
+
+#include "event/netpoll.h"
+#include "sync/waitq.h"
+
+#define FD_KNOWN 1u
+#define FD_CLOSING 2u
+#define FD_LOCK(side) (4u << (side))
+#define FD_QUEUED(side) (32u << (side))
+#define FD_REF 256u
+
+/* What is known of it. */
+enum fd_kind {
+	FD_OTHER,    /* a pipe, an eventfd, a terminal, ... */
+	FD_SOCKET,
+	FD_TCP,      /* a stream of bytes, of which a short read says that there is no more */
+	FD_DATAGRAM, /* and other sockets where a length of 0 means something */
+};
+
+struct fd {
+	struct polled polled;
+	atomic_of(uint32_t) word;       /* FD1; FD-WORD */
+	bool is_drained;                /* read lock: nothing is left unless an event came since */
+	uint8_t kind;                   /* enum fd_kind, set when it is added */
+	int error[2];                   /* the side's lock: for the next call; or 0 */
+	atomic_of(int64_t) deadline[2]; /* anybody, POLL-KICK; read, write; TIMER_NEVER: none */
+	struct waitq lockers[POLL_SIDES]; /* polled.lock */
+	struct waitq closers;           /* polled.lock: who waits to have the last reference */
+};
+
+/* The record of a number that the poller knows; NULL: it does not, or is no number at all. */
+struct fd *fd_known(int number);
+
+/* One call's use of a side. */
+struct io {
+	struct fd *fd;
+	int number;
+	enum poll_side side;
+	int64_t deadline; /* its own, besides the descriptor's */
+};
+
+/*
+ * Take the side. 0; -EBADF: closed, or being closed; -ECANCELED, -ETIMEDOUT. What is not 0 ends the
+ * call, without io_end().
+ */
+int io_begin_until(struct io *io, struct fd *f, int number, enum poll_side side, int64_t until);
+static inline int io_begin(struct io *io, struct fd *f, int number, enum poll_side side)
+{
+	return io_begin_until(io, f, number, side, OS_FOREVER);
+}
+/* Wait until it is worth another try: 0. Else the error that ends the call. */
+int io_wait(struct io *io);
+void io_end(struct io *io);
+
+/* What a goroutine holds while it waits, or blocks: given back when a run ends around it. FD6. */
+struct fd_hold {
+	struct deferred record;
+	struct fd *fd;
+	enum poll_side side;
+	uint64_t published;    /* in the side's word, or 0 */
+	struct waiter *locker; /* NULL: it has the lock; else unless ok */
+};
+
+/*
+ * The write lock of a number that the poller does not know, for goro_write_all(); kept while the
+ * thread blocks. 0, -ENOMEM, or as io_begin().
+ */
+int fd_lock_unknown(struct io *io, struct fd_hold *hold, int number);
+void fd_unlock_unknown(struct io *io, struct fd_hold *hold);
+
+/*
+ * Let the poller know a descriptor, which does not block. A number that was known before and
+ * closed behind our back begins anew. 0, -EPERM: a plain file; -ENOMEM, -ENOSPC, -EMFILE, -EBADF.
+ */
+int fd_add(int number, enum fd_kind kind);
+
+/* The system call of an operation, which must not block if the poller knows the descriptor. */
+typedef ssize_t io_op(const void *args);
+
+/* The operation on a descriptor that the poller does not know: it may block. */
+ssize_t io_native(int number, enum poll_side side, io_op *op, const void *args);
+
+/* An operation on a side of a descriptor, made until it returns something else than -EAGAIN. */
+static inline __attribute__((always_inline)) ssize_t io_call(int number, enum poll_side side,
+							     io_op *op, const void *args)
+{
+	struct fd *f = fd_known(number);
+	struct io io;
+
+	if (unlikely(!f))
+		return io_native(number, side, op, args);
+	CALL_SCOPE;
+	ssize_t n = io_begin(&io, f, number, side);
+	if (unlikely(n < 0))
+		return n;
+	while ((n = op(args)) == -EAGAIN && (n = io_wait(&io)) == 0)
+		;
+	io_end(&io);
+	return n;
+}
+
+#endif

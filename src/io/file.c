@@ -1,0 +1,182 @@
+/*
+ * file.c - files: the system call is announced, so that the P goes to others while the disk works;
+ * and copying from descriptor to descriptor in the kernel.
+ *
+ *   goro_open, goro_pread, ... -> goro_syscall_enter -> the call -> goro_syscall_exit
+ *   goro_sendfile, goro_splice -> the call, which does not block where the poller knows the
+ *                                 descriptor that would
+ *
+ * Locking: the sides', by io_begin; of two descriptors the read side first. Go: os.File,
+ * internal/poll/sendfile_linux.go, splice_linux.go.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+
+#include "goro.h"
+#include "io/fd.h"
+#include "os/os.h"
+#include "os/os_io.h"
+
+struct file_call {
+	int fd;
+	void *data;
+	size_t size;
+	off_t at;
+};
+
+static ssize_t op_pread(const void *args)
+{
+	const struct file_call *call = args;
+
+	return os_fd_pread(call->fd, call->data, call->size, call->at);
+}
+
+static ssize_t op_pwrite(const void *args)
+{
+	const struct file_call *call = args;
+
+	return os_fd_pwrite(call->fd, call->data, call->size, call->at);
+}
+
+static ssize_t op_fsync(const void *args)
+{
+	return os_fd_fsync(((const struct file_call *)args)->fd);
+}
+
+ssize_t goro_pread(int fd, void *data, size_t size, off_t at)
+{
+	return io_native(fd, POLL_READ, op_pread, &(struct file_call){fd, data, size, at});
+}
+
+ssize_t goro_pwrite(int fd, const void *data, size_t size, off_t at)
+{
+	return io_native(fd, POLL_WRITE, op_pwrite,
+			 &(struct file_call){fd, (void *)data, size, at});
+}
+
+int goro_fsync(int fd)
+{
+	return (int)io_native(fd, POLL_WRITE, op_fsync, &(struct file_call){.fd = fd});
+}
+
+int goro_open(const char *path, int flags, ...)
+{
+	va_list list;
+
+	va_start(list, flags);
+	/* As open() does: what is there without O_CREAT is not looked at. */
+	unsigned int mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(list, unsigned int) : 0;
+	va_end(list);
+	if (call_is_canceled())
+		return -ECANCELED;
+	goro_syscall_enter();
+	int fd = os_fd_open(path, flags, mode);
+	goro_syscall_exit();
+	if (fd < 0)
+		return fd;
+	int error = goro_fd_add(fd);
+	if (error && error != -EPERM) {
+		(void)os_fd_close(fd);
+		return error;
+	}
+	return fd;
+}
+
+/* ---- from one descriptor to another ---- */
+
+struct copy {
+	int from, to;
+	off_t *from_at, *to_at;
+	size_t size;
+	unsigned int flags;
+};
+
+static ssize_t op_sendfile(const void *args)
+{
+	const struct copy *copy = args;
+
+	return os_fd_sendfile(copy->to, copy->from, copy->from_at, copy->size);
+}
+
+static ssize_t op_splice(const void *args)
+{
+	const struct copy *copy = args;
+
+	return os_fd_splice(copy->from, copy->from_at, copy->to, copy->to_at, copy->size,
+			    copy->flags);
+}
+
+/* Of two descriptors one was not ready: wait for that one. */
+static int copy_wait(struct io *in, struct io *out)
+{
+	if (in && os_fd_poll(in->number, POLLIN | POLLRDHUP, GORO_POLL) == 0)
+		return io_wait(in);
+	if (out)
+		return io_wait(out);
+	return in ? 0 : -EAGAIN; /* it has become ready meanwhile */
+}
+
+/* A side of a descriptor, if the poller knows it. */
+static int copy_begin(struct io *io, int number, enum poll_side side, bool *is_known)
+{
+	struct fd *f = fd_known(number);
+
+	*is_known = f != NULL;
+	return f ? io_begin(io, f, number, side) : 0;
+}
+
+/* One that the poller does not know may block. */
+static ssize_t copy_once(const struct copy *copy, io_op *op, bool cannot_block)
+{
+	if (cannot_block)
+		return op(copy);
+	goro_syscall_enter();
+	ssize_t n = op(copy);
+	goro_syscall_exit();
+	(void)call_enter(); /* we are in a call still */
+	return n;
+}
+
+static ssize_t copy_known(const struct copy *copy, io_op *op)
+{
+	CALL_SCOPE;
+	struct io in, out;
+	bool has_in, has_out;
+	ssize_t n = copy_begin(&in, copy->from, POLL_READ, &has_in);
+
+	if (n)
+		return n;
+	n = copy_begin(&out, copy->to, POLL_WRITE, &has_out);
+	if (!n) {
+		while ((n = copy_once(copy, op, has_in && has_out)) == -EAGAIN &&
+		       (n = copy_wait(has_in ? &in : NULL, has_out ? &out : NULL)) == 0)
+			;
+		if (has_out)
+			io_end(&out);
+	}
+	if (has_in) {
+		in.fd->is_drained = false;
+		io_end(&in);
+	}
+	return n;
+}
+
+static ssize_t copy_call(const struct copy *copy, io_op *op)
+{
+	if (fd_known(copy->from) || fd_known(copy->to))
+		return copy_known(copy, op);
+	return io_native(copy->to, POLL_WRITE, op, copy);
+}
+
+ssize_t goro_sendfile(int to, int from, off_t *at, size_t size)
+{
+	return copy_call(&(struct copy){.from = from, .to = to, .from_at = at, .size = size},
+			 op_sendfile);
+}
+
+ssize_t goro_splice(int from, off_t *from_at, int to, off_t *to_at, size_t size,
+		    unsigned int flags)
+{
+	return copy_call(&(struct copy){from, to, from_at, to_at, size, flags}, op_splice);
+}

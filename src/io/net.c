@@ -1,0 +1,116 @@
+/*
+ * net.c - connections: taking them and making them.
+ *
+ *   goro_accept -> accept4, which does not block -> fd_add
+ *   goro_connect -> connect -> wait until it can be written -> its error
+ *
+ * Locking: the side's, by io_begin. Go: accept and connect in net/fd_unix.go.
+ */
+#include <errno.h>
+
+#include "goro.h"
+#include "io/fd.h"
+#include "os/os.h"
+#include "os/os_io.h"
+
+struct accept_call {
+	int fd;
+	struct sockaddr *address;
+	socklen_t *size;
+	socklen_t room;
+};
+
+/* One that its peer has given up while it was in the queue is nobody's error. */
+static ssize_t op_accept(const void *args)
+{
+	const struct accept_call *call = args;
+	int fd;
+
+	do {
+		if (call->size)
+			*call->size = call->room;
+		fd = os_socket_accept(call->fd, call->address, call->size);
+	} while (fd == -ECONNABORTED || fd == -EPROTO);
+	return fd;
+}
+
+int goro_accept(int fd, struct sockaddr *address, socklen_t *size)
+{
+	const struct fd *f = fd_known(fd);
+	enum fd_kind kind = f ? f->kind : FD_SOCKET;
+	int got = (int)io_call(fd, POLL_READ, op_accept,
+			       &(struct accept_call){fd, address, size, size ? *size : 0});
+
+	if (got < 0)
+		return got;
+	CALL_SCOPE;
+	int error = f ? fd_add(got, kind) : goro_fd_add(got);
+	if (error) {
+		(void)os_fd_close(got);
+		return error;
+	}
+	return got;
+}
+
+/* The connection is being made: 0 when it is there. */
+static int connect_wait(struct io *io)
+{
+	for (;;) {
+		int error = io_wait(io);
+		if (error)
+			return error;
+		error = os_socket_option(io->number, SOL_SOCKET, SO_ERROR);
+		if (error)
+			return error < 0 ? error : -error;
+		/* Writable is not connected: an event of an earlier life says nothing. */
+		if (os_socket_has_peer(io->number) > 0)
+			return 0;
+	}
+}
+
+static int connect_known(struct io *io, const struct sockaddr *address, socklen_t size)
+{
+	polled_reset(&io->fd->polled, POLL_WRITE);
+	int error = os_socket_connect(io->number, address, size);
+
+	/* A Unix socket whose listener's queue is full says EAGAIN, and no event tells the end. */
+	while (error == -EAGAIN) {
+		goro_sleep(GORO_MS(1));
+		if (deadline_is_past(load_acq(&io->fd->deadline[POLL_WRITE]))) /* POLL-KICK */
+			return -ETIMEDOUT;
+		error = os_socket_connect(io->number, address, size);
+	}
+	if (error == -EINPROGRESS || error == -EALREADY || error == -EINTR)
+		return connect_wait(io);
+	return error;
+}
+
+struct connect_call {
+	int fd;
+	const struct sockaddr *address;
+	socklen_t size;
+};
+
+static ssize_t op_connect(const void *args)
+{
+	const struct connect_call *call = args;
+
+	return os_socket_connect(call->fd, call->address, call->size);
+}
+
+int goro_connect(int fd, const struct sockaddr *address, socklen_t size)
+{
+	struct fd *f = fd_known(fd);
+	struct io io;
+
+	if (!f)
+		return (int)io_native(fd, POLL_WRITE, op_connect,
+				      &(struct connect_call){fd, address, size});
+	CALL_SCOPE;
+	int error = io_begin(&io, f, fd, POLL_WRITE);
+	if (error)
+		return error;
+	error = connect_known(&io, address, size);
+	io_end(&io);
+	return error;
+}

@@ -1,0 +1,366 @@
+/*
+ * rw.c - reading and writing.
+ *
+ *   goro_read, goro_write, ... -> io_call (fd.h) -> the system call, again after each -EAGAIN
+ *
+ * RW1  A read of a TCP stream that brought fewer bytes than there was room for has emptied it,
+ *      unless its end, an error or urgent data was reported: what comes later comes with an event.
+ *      The next read waits for that event without asking the kernel first. Only TCP: a Unix socket
+ *      also stops at passed descriptors, a pipe may have packets.
+ * RW2  The error that ended a goro_read_full() or goro_write_all() after some bytes is kept for the
+ *      next call in that direction. One that comes again by itself is not.
+ *
+ * Locking: the side's, by io_begin. Go: (*FD).Read, Write in internal/poll/fd_unix.go.
+ */
+#include <errno.h>
+
+#include "goro.h"
+#include "io/fd.h"
+#include "os/os.h"
+#include "os/os_io.h"
+
+/* The arguments of any call here. */
+struct rw {
+	int fd;
+	void *data;               /* or struct iovec, struct msghdr */
+	size_t size;              /* or how many parts */
+	int flags;
+	struct sockaddr *address;
+	socklen_t *address_size;
+};
+
+static ssize_t op_read(const void *args)
+{
+	const struct rw *rw = args;
+
+	return os_fd_read(rw->fd, rw->data, rw->size);
+}
+
+static ssize_t op_write(const void *args)
+{
+	const struct rw *rw = args;
+
+	return os_fd_write(rw->fd, rw->data, rw->size);
+}
+
+/* A write to a socket: no SIGPIPE. */
+static ssize_t op_send(const void *args)
+{
+	const struct rw *rw = args;
+
+	return os_fd_sendto(rw->fd, rw->data, rw->size, rw->flags, rw->address,
+			    rw->address_size ? *rw->address_size : 0);
+}
+
+static ssize_t op_recv(const void *args)
+{
+	const struct rw *rw = args;
+
+	return os_fd_recvfrom(rw->fd, rw->data, rw->size, rw->flags, rw->address,
+			      rw->address_size);
+}
+
+static ssize_t op_readv(const void *args)
+{
+	const struct rw *rw = args;
+
+	return os_fd_readv(rw->fd, rw->data, (int)rw->size);
+}
+
+static ssize_t op_writev(const void *args)
+{
+	const struct rw *rw = args;
+
+	return os_fd_writev(rw->fd, rw->data, (int)rw->size);
+}
+
+static ssize_t op_recvmsg(const void *args)
+{
+	const struct rw *rw = args;
+
+	return os_fd_recvmsg(rw->fd, rw->data, rw->flags);
+}
+
+static ssize_t op_sendmsg(const void *args)
+{
+	const struct rw *rw = args;
+
+	return os_fd_sendmsg(rw->fd, rw->data, rw->flags);
+}
+
+/* RW2 */
+static inline int kept_error(struct fd *f, enum poll_side side)
+{
+	int error = f->error[side];
+
+	f->error[side] = 0;
+	return error;
+}
+
+static void keep_error(struct fd *f, enum poll_side side, ssize_t error)
+{
+	if (error != -ETIMEDOUT && error != -ECANCELED && error != -EBADF)
+		f->error[side] = (int)error;
+}
+
+/* A try that is worth it; or wait first: RW1. */
+static inline int read_prepare(struct io *io)
+{
+	struct fd *f = io->fd;
+
+	if (unlikely(f->error[POLL_READ]))
+		return kept_error(f, POLL_READ);
+	if (f->is_drained && load_acq(&f->polled.side[POLL_READ]) == PS_NIL && /* POLL-SIDE */
+	    !load_rlx(&f->polled.has_hangup)) /* relaxed: set before the event that we saw */
+		return io_wait(io);
+	polled_reset(&f->polled, POLL_READ);
+	return 0;
+}
+
+static inline void read_note(struct fd *f, ssize_t n, size_t size)
+{
+	f->is_drained = f->kind == FD_TCP && n > 0 && (size_t)n < size &&
+			!load_rlx(&f->polled.has_hangup); /* relaxed: as above */
+}
+
+/* One read in a begun call. `size` is the room that there is. */
+static inline __attribute__((always_inline)) ssize_t read_some(struct io *io, io_op *op,
+							       const void *args, size_t size)
+{
+	ssize_t n = read_prepare(io);
+
+	while (likely(n == 0) && (n = op(args)) == -EAGAIN)
+		n = io_wait(io);
+	read_note(io->fd, n, size);
+	return n;
+}
+
+static inline __attribute__((always_inline)) ssize_t read_call(io_op *op, const struct rw *rw,
+							       size_t room)
+{
+	struct fd *f = fd_known(rw->fd);
+	struct io io;
+
+	if (unlikely(!f))
+		return io_native(rw->fd, POLL_READ, op, rw);
+	CALL_SCOPE;
+	ssize_t n = io_begin(&io, f, rw->fd, POLL_READ);
+	if (unlikely(n < 0))
+		return n;
+	n = read_some(&io, op, rw, room);
+	io_end(&io);
+	return n;
+}
+
+static ssize_t write_some(struct io *io, io_op *op, const void *args)
+{
+	ssize_t n;
+
+	if (unlikely(io->fd->error[POLL_WRITE]))
+		return kept_error(io->fd, POLL_WRITE);
+	while ((n = op(args)) == -EAGAIN && (n = io_wait(io)) == 0)
+		;
+	return n;
+}
+
+static inline __attribute__((always_inline)) ssize_t write_call(io_op *op, const struct rw *rw)
+{
+	struct fd *f = fd_known(rw->fd);
+	struct io io;
+
+	if (unlikely(!f))
+		return io_native(rw->fd, POLL_WRITE, op, rw);
+	CALL_SCOPE;
+	ssize_t n = io_begin(&io, f, rw->fd, POLL_WRITE);
+	if (unlikely(n < 0))
+		return n;
+	n = write_some(&io, op, rw);
+	io_end(&io);
+	return n;
+}
+
+/* MSG_DONTWAIT: no wait for the kernel, nor for who else uses the descriptor. */
+static ssize_t call_once(io_op *op, const struct rw *rw)
+{
+	return call_is_canceled() ? -ECANCELED : op(rw);
+}
+
+/* Nothing to do, unless a datagram is meant. A descriptor that is closed says so all the same. */
+static inline bool is_nothing(int fd, size_t size)
+{
+	const struct fd *f = size ? NULL : fd_known(fd);
+
+	return f && f->kind != FD_DATAGRAM &&
+	       !(load_rlx(&f->word) & FD_CLOSING); /* relaxed: or it closes a moment later */
+}
+
+static inline bool is_socket(int fd)
+{
+	const struct fd *f = fd_known(fd);
+
+	return f && f->kind != FD_OTHER;
+}
+
+ssize_t goro_read(int fd, void *data, size_t size)
+{
+	struct rw rw = {.fd = fd, .data = data, .size = size};
+
+	return unlikely(is_nothing(fd, size)) ? 0 : read_call(op_read, &rw, size);
+}
+
+ssize_t goro_readv(int fd, const struct iovec *parts, int n)
+{
+	struct rw rw = {.fd = fd, .data = (void *)parts, .size = (size_t)n};
+
+	return n < 0 ? -EINVAL : read_call(op_readv, &rw, 0);
+}
+
+ssize_t goro_recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *from,
+		      socklen_t *from_size)
+{
+	struct rw rw = {.fd = fd,
+			.data = data,
+			.size = size,
+			.flags = flags,
+			.address = from,
+			.address_size = from_size};
+
+	if (unlikely(is_nothing(fd, size)))
+		return 0;
+	if (flags & MSG_DONTWAIT)
+		return call_once(op_recv, &rw);
+	return read_call(op_recv, &rw, flags ? 0 : size);
+}
+
+ssize_t goro_recv(int fd, void *data, size_t size, int flags)
+{
+	return goro_recvfrom(fd, data, size, flags, NULL, NULL);
+}
+
+ssize_t goro_recvmsg(int fd, struct msghdr *message, int flags)
+{
+	struct rw rw = {.fd = fd, .data = message, .flags = flags};
+
+	return flags & MSG_DONTWAIT ? call_once(op_recvmsg, &rw) : read_call(op_recvmsg, &rw, 0);
+}
+
+ssize_t goro_write(int fd, const void *data, size_t size)
+{
+	struct rw rw = {.fd = fd, .data = (void *)data, .size = size};
+
+	if (unlikely(is_nothing(fd, size)))
+		return 0;
+	return is_socket(fd) ? write_call(op_send, &rw) : write_call(op_write, &rw);
+}
+
+ssize_t goro_writev(int fd, const struct iovec *parts, int n)
+{
+	struct rw rw = {.fd = fd, .data = (void *)parts, .size = (size_t)n};
+
+	return n < 0 ? -EINVAL : write_call(op_writev, &rw);
+}
+
+ssize_t goro_sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to,
+		    socklen_t to_size)
+{
+	struct rw rw = {.fd = fd,
+			.data = (void *)data,
+			.size = size,
+			.flags = flags,
+			.address = (struct sockaddr *)to,
+			.address_size = &to_size};
+
+	if (unlikely(is_nothing(fd, size)))
+		return 0;
+	return flags & MSG_DONTWAIT ? call_once(op_send, &rw) : write_call(op_send, &rw);
+}
+
+ssize_t goro_send(int fd, const void *data, size_t size, int flags)
+{
+	return goro_sendto(fd, data, size, flags, NULL, 0);
+}
+
+ssize_t goro_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	struct rw rw = {.fd = fd, .data = (void *)message, .flags = flags};
+
+	return flags & MSG_DONTWAIT ? call_once(op_sendmsg, &rw) : write_call(op_sendmsg, &rw);
+}
+
+/* ---- all of it ---- */
+
+/* Until all is done, the data end, or an error comes; `some` is one part of it. */
+#define ALL_OF(rw, done, some)                                                                \
+	__extension__({                                                                       \
+		ssize_t n_ = 0;                                                               \
+		while ((rw)->size > 0 && (n_ = (some)) > 0) {                                 \
+			(rw)->data = (char *)(rw)->data + n_;                                 \
+			(rw)->size -= (size_t)n_;                                             \
+			(done) += n_;                                                         \
+		}                                                                             \
+		n_ < 0 ? n_ : 0;                                                              \
+	})
+
+ssize_t goro_read_full(int fd, void *data, size_t size)
+{
+	struct fd *f = fd_known(fd);
+	struct rw rw = {.fd = fd, .data = data, .size = size};
+	struct io io;
+	ssize_t done = 0, error;
+
+	if (unlikely(is_nothing(fd, size)))
+		return 0;
+	if (!f) {
+		error = ALL_OF(&rw, done, io_native(fd, POLL_READ, op_read, &rw));
+		return done ? done : error;
+	}
+	CALL_SCOPE;
+	error = io_begin(&io, f, fd, POLL_READ);
+	if (error)
+		return error;
+	error = ALL_OF(&rw, done, read_some(&io, op_read, &rw, rw.size));
+	if (error && done)
+		keep_error(f, POLL_READ, error);
+	io_end(&io);
+	return done ? done : error;
+}
+
+static ssize_t native_write_all(struct rw *rw)
+{
+	struct io io;
+	struct fd_hold hold;
+	ssize_t done = 0, error = fd_lock_unknown(&io, &hold, rw->fd);
+
+	if (error)
+		return error;
+	error = kept_error(io.fd, POLL_WRITE);
+	if (!error)
+		error = ALL_OF(rw, done, io_native(rw->fd, POLL_WRITE, op_write, rw));
+	if (error && done)
+		keep_error(io.fd, POLL_WRITE, error);
+	fd_unlock_unknown(&io, &hold);
+	return done ? done : error;
+}
+
+ssize_t goro_write_all(int fd, const void *data, size_t size)
+{
+	struct fd *f = fd_known(fd);
+	struct rw rw = {.fd = fd, .data = (void *)data, .size = size};
+	struct io io;
+	ssize_t done = 0;
+
+	if (unlikely(is_nothing(fd, size)))
+		return 0;
+	if (!f)
+		return native_write_all(&rw);
+	CALL_SCOPE;
+	ssize_t error = io_begin(&io, f, fd, POLL_WRITE);
+	if (error)
+		return error;
+	io_op *op = f->kind == FD_OTHER ? op_write : op_send;
+	error = ALL_OF(&rw, done, write_some(&io, op, &rw));
+	if (error && done)
+		keep_error(f, POLL_WRITE, error);
+	io_end(&io);
+	return done ? done : error;
+}

@@ -1,0 +1,225 @@
+/*
+ * os_io.c - the system calls on descriptors that the calls of goro.h are made of.
+ *
+ *   io/ -> [os_*] -> the kernel: a result, or -errno; a call that a signal ended is made again
+ *
+ * OI1  No call here raises SIGPIPE for a socket; for a pipe the runtime has a handler in place
+ *      (os_sigpipe_quiet).
+ * OI2  close() is never made again: the descriptor is gone whatever it returns.
+ *
+ * Locking: none.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "os/os.h"
+#include "os/os_io.h"
+
+/* The result of a call, which is made again when a signal ended it. */
+#define RESULT_OF(call)                                                                     \
+	__extension__({                                                                     \
+		ssize_t result_;                                                            \
+		do                                                                          \
+			result_ = (call);                                                   \
+		while (result_ < 0 && errno == EINTR);                                      \
+		result_ < 0 ? -errno : result_;                                             \
+	})
+
+ssize_t os_fd_read(int fd, void *data, size_t size)
+{
+	return RESULT_OF(read(fd, data, size));
+}
+
+ssize_t os_fd_write(int fd, const void *data, size_t size)
+{
+	return RESULT_OF(write(fd, data, size));
+}
+
+ssize_t os_fd_readv(int fd, const struct iovec *parts, int n)
+{
+	return RESULT_OF(readv(fd, parts, n));
+}
+
+ssize_t os_fd_writev(int fd, const struct iovec *parts, int n)
+{
+	return RESULT_OF(writev(fd, parts, n));
+}
+
+ssize_t os_fd_pread(int fd, void *data, size_t size, off_t at)
+{
+	return RESULT_OF(pread(fd, data, size, at));
+}
+
+ssize_t os_fd_pwrite(int fd, const void *data, size_t size, off_t at)
+{
+	return RESULT_OF(pwrite(fd, data, size, at));
+}
+
+int os_fd_fsync(int fd)
+{
+	return (int)RESULT_OF(fsync(fd));
+}
+
+ssize_t os_fd_recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *from,
+		       socklen_t *from_size)
+{
+	return RESULT_OF(recvfrom(fd, data, size, flags, from, from_size));
+}
+
+ssize_t os_fd_sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to,
+		     socklen_t to_size)
+{
+	return RESULT_OF(sendto(fd, data, size, flags | MSG_NOSIGNAL, to, to_size));
+}
+
+ssize_t os_fd_recvmsg(int fd, struct msghdr *message, int flags)
+{
+	return RESULT_OF(recvmsg(fd, message, flags | MSG_CMSG_CLOEXEC));
+}
+
+ssize_t os_fd_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	return RESULT_OF(sendmsg(fd, message, flags | MSG_NOSIGNAL));
+}
+
+ssize_t os_fd_sendfile(int to, int from, off_t *at, size_t size)
+{
+	return RESULT_OF(sendfile(to, from, at, size));
+}
+
+ssize_t os_fd_splice(int from, off_t *from_at, int to, off_t *to_at, size_t size,
+		     unsigned int flags)
+{
+	loff_t in = from_at ? *from_at : 0, out = to_at ? *to_at : 0;
+	ssize_t n = RESULT_OF(
+		splice(from, from_at ? &in : NULL, to, to_at ? &out : NULL, size, flags));
+
+	if (from_at)
+		*from_at = (off_t)in;
+	if (to_at)
+		*to_at = (off_t)out;
+	return n;
+}
+
+int os_fd_open(const char *path, int flags, unsigned int mode)
+{
+	return (int)RESULT_OF(open(path, flags | O_CLOEXEC, (mode_t)mode));
+}
+
+int os_fd_close(int fd)
+{
+	return close(fd) < 0 && errno != EINTR ? -errno : 0; /* OI2 */
+}
+
+int os_fd_poll(int fd, int events, int64_t deadline)
+{
+	struct pollfd pfd = {.fd = fd, .events = (short)events};
+	struct timespec left;
+	int n;
+
+	do {
+		int64_t ns = deadline <= 0 ? 0 : deadline - os_now();
+		if (ns < 0)
+			ns = 0;
+		left = (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+		n = ppoll(&pfd, 1, deadline == OS_FOREVER ? NULL : &left, NULL);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (n == 0)
+		return 0;
+	return pfd.revents & POLLNVAL ? -EBADF : pfd.revents;
+}
+
+int os_fd_is_nonblocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags < 0 ? -errno : (flags & O_NONBLOCK) != 0;
+}
+
+int os_fd_set_nonblocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0)
+		return -errno;
+	if (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	return 0;
+}
+
+/* ---- sockets ---- */
+
+int os_socket(int family, int type, int protocol)
+{
+	int fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int os_socket_option(int fd, int level, int name)
+{
+	int value;
+	socklen_t size = sizeof(value);
+
+	return getsockopt(fd, level, name, &value, &size) < 0 ? -errno : value;
+}
+
+int os_socket_set_option(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+int os_socket_bind(int fd, const struct sockaddr *address, socklen_t size)
+{
+	return bind(fd, address, size) < 0 ? -errno : 0;
+}
+
+int os_socket_listen(int fd, int backlog)
+{
+	return listen(fd, backlog) < 0 ? -errno : 0;
+}
+
+int os_socket_accept(int fd, struct sockaddr *address, socklen_t *size)
+{
+	return (int)RESULT_OF(accept4(fd, address, size, SOCK_CLOEXEC | SOCK_NONBLOCK));
+}
+
+int os_socket_connect(int fd, const struct sockaddr *address, socklen_t size)
+{
+	return connect(fd, address, size) < 0 ? -errno : 0; /* -EINTR: it goes on by itself */
+}
+
+int os_socket_has_peer(int fd)
+{
+	struct sockaddr_storage address;
+	socklen_t size = sizeof(address);
+
+	return getpeername(fd, (struct sockaddr *)&address, &size) < 0 ? -errno : 1;
+}
+
+/* ---- SIGPIPE ---- */
+
+static void on_sigpipe(int signo)
+{
+	(void)signo;
+}
+
+void os_sigpipe_quiet(void)
+{
+	struct sigaction now, ours = {.sa_handler = on_sigpipe, .sa_flags = SA_RESTART};
+
+	/* A handler, not SIG_IGN: what the program executes starts with the default again. */
+	sigemptyset(&ours.sa_mask);
+	if (sigaction(SIGPIPE, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&
+	    now.sa_handler == SIG_DFL)
+		(void)sigaction(SIGPIPE, &ours, NULL);
+}

@@ -1,0 +1,50 @@
+/*
+ * os_io.h - the system calls on descriptors; part of the contract in os.h, for who needs sockets.
+ *
+ * Each returns what the call of that name does, or -errno, and is made again when a signal ended
+ * it. Descriptors that they make are close-on-exec.
+ */
+#ifndef OS_OS_IO_H
+#define OS_OS_IO_H
+
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+ssize_t os_fd_read(int fd, void *data, size_t size);
+ssize_t os_fd_write(int fd, const void *data, size_t size);
+ssize_t os_fd_readv(int fd, const struct iovec *parts, int n);
+ssize_t os_fd_writev(int fd, const struct iovec *parts, int n);
+ssize_t os_fd_pread(int fd, void *data, size_t size, off_t at);
+ssize_t os_fd_pwrite(int fd, const void *data, size_t size, off_t at);
+int os_fd_fsync(int fd);
+ssize_t os_fd_recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *from,
+		       socklen_t *from_size);
+ssize_t os_fd_sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to,
+		     socklen_t to_size);
+ssize_t os_fd_recvmsg(int fd, struct msghdr *message, int flags);
+ssize_t os_fd_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t os_fd_sendfile(int to, int from, off_t *at, size_t size);
+ssize_t os_fd_splice(int from, off_t *from_at, int to, off_t *to_at, size_t size,
+		     unsigned int flags);
+int os_fd_open(const char *path, int flags, unsigned int mode);
+int os_fd_close(int fd);
+/* The events that are there (POLLIN and so on), 0: none before the deadline. */
+int os_fd_poll(int fd, int events, int64_t deadline);
+int os_fd_is_nonblocking(int fd);
+int os_fd_set_nonblocking(int fd);
+
+int os_socket(int family, int type, int protocol); /* does not block */
+int os_socket_option(int fd, int level, int name);
+int os_socket_set_option(int fd, int level, int name, int value);
+int os_socket_bind(int fd, const struct sockaddr *address, socklen_t size);
+int os_socket_listen(int fd, int backlog);
+int os_socket_accept(int fd, struct sockaddr *address, socklen_t *size); /* it does not block */
+int os_socket_connect(int fd, const struct sockaddr *address, socklen_t size);
+int os_socket_has_peer(int fd); /* 1, or -ENOTCONN */
+
+/* From here on SIGPIPE does nothing, unless the program handles it. */
+void os_sigpipe_quiet(void);
+
+#endif

@@ -1,0 +1,115 @@
+/*
+ * poll.c - who asks the poller, and when.
+ *
+ *   find: [poll_network], without blocking      the keeper (find.c): [poll_block]
+ *   sysmon: [poll_if_nobody_does]               io/fd: [poll_wait_begins] ... [poll_wait_ended]
+ *
+ * NW1  While a goroutine or a plain thread waits for a descriptor, somebody asks: an M that finds
+ *      its P's queues empty, without blocking; the keeper, which blocks; and sysmon, when a round
+ *      of its own went by and nobody did. FN3 holds for these waits as for timers.
+ * NW2  Waits are counted where they begin and end, each P its own, so that counting costs no atomic
+ *      operation; only the sum means something, and it may be too large for a moment.
+ *
+ * Locking: none. Orders: KEEP-ADD, NETPOLL-ON. Go: findRunnable, netpoll, sysmon in
+ * runtime/proc.go.
+ */
+#include "event/netpoll.h"
+#include "queue/globq.h"
+#include "sched/sched.h"
+
+static atomic_of(int32_t) n_outside; /* waits that began or ended on threads without a P */
+static atomic_of(uint32_t) n_asked;  /* how often somebody has asked; sysmon compares */
+
+int poll_start(struct polled *(*at)(int fd))
+{
+	bool was_on = load_acq(&netpoll_is_on); /* NETPOLL-ON */
+	int error = netpoll_start(at);
+
+	if (!was_on && !error)
+		keeper_break(); /* from now on it sleeps in the poller */
+	return error;
+}
+
+bool poll_has_waits(void)
+{
+	if (!load_rlx(&netpoll_is_on)) /* relaxed: a wait is counted after it was set */
+		return false;
+	uint32_t n = load_acq(&sched.n_procs);       /* PROCS-SET */
+	int32_t n_waits = load_rlx(&n_outside);      /* relaxed: NW2 */
+
+	for (uint32_t i = 0; i < n; i++)
+		n_waits += load_rlx(&sched.p[i]->n_poll_waits); /* relaxed: likewise */
+	return n_waits > 0;
+}
+
+static void count_wait(struct m *mp, int32_t more)
+{
+	struct p *pp = mp ? load_rlx(&mp->p) : NULL; /* relaxed: our own */
+
+	if (pp)
+		store_rlx(&pp->n_poll_waits, load_rlx(&pp->n_poll_waits) + more); /* relaxed: NW2 */
+	else
+		add_rlx(&n_outside, more); /* relaxed: likewise */
+}
+
+void poll_wait_begins(void)
+{
+	struct m *mp = m_self();
+
+	count_wait(mp, 1);
+	timer_was_armed(mp, TIMER_NEVER); /* NW1: as for one that is never due */
+}
+
+void poll_wait_ended(void)
+{
+	count_wait(m_self(), -1);
+}
+
+static void ask(int64_t until, struct glist *ready)
+{
+	/* relaxed, both: one more or less does not matter */
+	store_rlx(&n_asked, load_rlx(&n_asked) + 1);
+	netpoll(until, ready);
+}
+
+struct g *poll_network(void)
+{
+	struct glist ready = {0};
+
+	/* relaxed: the keeper asks */
+	if (load_rlx(&sched.keeper_taken) || !poll_has_waits())
+		return NULL;
+	/* All others are idle: this M asks as the keeper, at once. Relaxed: a hint. */
+	if (load_rlx(&idle.n_p) + 1 >= load_acq(&sched.n_procs)) /* PROCS-SET */
+		return NULL;
+	ask(0, &ready);
+	struct g *gp = glist_pop(&ready);
+	if (gp)
+		g_transition(gp, G_WAITING, G_RUNNABLE);
+	ready_list(&ready);
+	return gp;
+}
+
+void poll_block(int64_t until, struct glist *ready)
+{
+	ask(until, ready);
+}
+
+void poll_if_nobody_does(void)
+{
+	static uint32_t seen;
+	struct glist ready = {0};
+	uint32_t now = load_rlx(&n_asked); /* relaxed: compared */
+
+	if (now != seen || load_rlx(&sched.keeper_taken) || !poll_has_waits()) { /* relaxed: so */
+		seen = now;
+		return;
+	}
+	netpoll(0, &ready);
+	if (!ready.head)
+		return;
+	for (struct g *gp = ready.head; gp; gp = gp->link)
+		g_transition(gp, G_WAITING, G_RUNNABLE);
+	globq_put_list(&ready);
+	wake();
+}
