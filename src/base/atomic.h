@@ -64,6 +64,7 @@
 #define cas_acq(p, expected, desired) EXPLORE_CAS(p, expected, desired, EXPLORE_ACQ)
 #define cas_acq_rel(p, expected, desired) EXPLORE_CAS(p, expected, desired, EXPLORE_ACQ_REL)
 #define fence_seq_cst() explore_fence()
+#define fence_after_swap() explore_fence()
 #define fence_light() explore_fence_light()
 #define fence_heavy() explore_fence_heavy()
 #define cpu_relax() explore_yield()
@@ -97,6 +98,12 @@
 #define cas_acq(p, expected, desired) ATOMIC_CAS(p, expected, desired, memory_order_acquire)
 #define cas_acq_rel(p, expected, desired) ATOMIC_CAS(p, expected, desired, memory_order_acq_rel)
 #define fence_seq_cst() atomic_thread_fence(memory_order_seq_cst)
+/* The same behind an operation that reads and writes: on x86 that is a full fence already. */
+#if defined(__x86_64__)
+#define fence_after_swap() atomic_signal_fence(memory_order_seq_cst)
+#else
+#define fence_after_swap() fence_seq_cst()
+#endif
 
 /* Set once, by a constructor in os/os_fence.c: the kernel has membarrier. FE1. */
 extern bool fence_is_asymmetric;

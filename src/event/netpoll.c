@@ -24,7 +24,7 @@ void polled_reset(struct polled *pd, enum poll_side side)
 	if (load_rlx(&pd->side[side]) != PS_READY) /* relaxed: an event that comes now stays */
 		return;
 	(void)cas_acq_rel(&pd->side[side], &ready, PS_NIL); /* POLL-SIDE */
-	fence_seq_cst(); /* POLL-WAIT: before the system call that looks */
+	fence_after_swap(); /* POLL-WAIT: before the system call that looks */
 }
 
 bool polled_publish(struct polled *pd, enum poll_side side, uint64_t waiter)
@@ -37,7 +37,7 @@ bool polled_publish(struct polled *pd, enum poll_side side, uint64_t waiter)
 		old = PS_NIL;
 	}
 	if (MODEL_KEEP("poll-wait-fence"))
-		fence_seq_cst(); /* POLL-WAIT: the waiter, then what may end the wait */
+		fence_after_swap(); /* POLL-WAIT: the waiter, then what may end the wait */
 	return true;
 }
 

@@ -418,6 +418,7 @@ __attribute__((noinline)) ssize_t io_native(int number, enum poll_side side, io_
 
 	if (unlikely(call_is_canceled()))
 		return -ECANCELED;
+	os_sigpipe_quiet();
 	goro_syscall_enter();
 	while ((n = op(args)) == -EAGAIN && native_wait(number, side))
 		;
@@ -451,7 +452,6 @@ int fd_add(int number, enum fd_kind kind)
 
 	if (error)
 		return error;
-	os_sigpipe_quiet();
 	struct fd *f = fd_make(number);
 	if (!f)
 		return -ENOMEM;

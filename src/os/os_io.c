@@ -216,7 +216,11 @@ static void on_sigpipe(int signo)
 void os_sigpipe_quiet(void)
 {
 	struct sigaction now, ours = {.sa_handler = on_sigpipe, .sa_flags = SA_RESTART};
+	static atomic_of(uint32_t) is_done;
 
+	if (load_rlx(&is_done)) /* relaxed: done twice, it does no harm */
+		return;
+	store_rlx(&is_done, 1); /* relaxed: likewise */
 	/* A handler, not SIG_IGN: what the program executes starts with the default again. */
 	sigemptyset(&ours.sa_mask);
 	if (sigaction(SIGPIPE, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&

@@ -14,6 +14,7 @@
  * runtime/proc.go.
  */
 #include "event/netpoll.h"
+#include "os/os_io.h"
 #include "queue/globq.h"
 #include "sched/sched.h"
 
@@ -23,10 +24,12 @@ static atomic_of(uint32_t) n_asked;  /* how often somebody has asked; sysmon com
 int poll_start(struct polled *(*at)(int fd))
 {
 	bool was_on = load_acq(&netpoll_is_on); /* NETPOLL-ON */
-	int error = netpoll_start(at);
+	int error = was_on ? 0 : netpoll_start(at);
 
-	if (!was_on && !error)
-		keeper_break(); /* from now on it sleeps in the poller */
+	if (was_on || error)
+		return error;
+	os_sigpipe_quiet();
+	keeper_break(); /* from now on it sleeps in the poller */
 	return error;
 }
 
