@@ -2,7 +2,8 @@
  * model_sched.h - the real scheduler under the explorer: a model thread is an M, Gs have small
  * stacks.
  *
- *   src/queue, src/event/timer.c, src/sched/{wake,find,loop,park,starter}.c -> the explorer
+ *   src/queue, src/event/{timer,netpoll}.c, src/sched/{wake,find,loop,park,poll,starter}.c
+ *        -> the explorer
  *
  * Two to four Ps; the M of thread i starts with P i. The starter's thread is not there: who wakes
  * it does what it would do, and the next thread that is asleep becomes the new M, which begins
@@ -30,6 +31,7 @@
 #include "core/g.c"
 noreturn void stack_overflow_found(struct g *gp);
 
+#include "event/netpoll.c"
 #include "event/timer.c"
 #include "queue/globq.c"
 #include "queue/idle.c"
@@ -39,6 +41,7 @@ noreturn void stack_overflow_found(struct g *gp);
 #include "sched/loop.c"
 #include "sched/outside.c"
 #include "sched/park.c"
+#include "sched/poll.c"
 #include "sched/preempt.c"
 #define starter_wake starter_thread_wake
 #include "sched/starter.c"
@@ -293,6 +296,29 @@ void starter_wake(void)
 		model_starter();
 }
 
+/* In place of netpoll_epoll.c: no descriptor is known. A client with MODEL_POLLER has its own. */
+atomic_of(bool) netpoll_is_on;
+
+#ifndef MODEL_POLLER
+int netpoll_start(struct polled *(*at)(int fd))
+{
+	(void)at;
+	return -1;
+}
+
+void netpoll(int64_t until, struct glist *ready)
+{
+	(void)until;
+	(void)ready;
+	explore_check(false);
+}
+
+void netpoll_break(void)
+{
+	explore_check(false);
+}
+#endif
+
 #ifdef MODEL_CALLS
 #include "sched/locked.c"
 #else
@@ -348,6 +374,9 @@ static void model_sched_setup(uint32_t n_m, uint32_t n_p)
 	explore_name(&sched.stop_wanted, 4, "sched.stop_wanted");
 	explore_name(&sched.run_state, 4, "sched.run_state");
 	explore_name(gs, sizeof(gs), "gs");
+#ifndef MODEL_POLLER
+	explore_plain(&netpoll_is_on, sizeof(netpoll_is_on)); /* it does not change */
+#endif
 	for (uint32_t i = 0; i < n_p; i++) {
 		static const char *const rings[] = {"P0.runq", "P1.runq", "P2.runq", "P3.runq"};
 		static const char *const names[] = {"P0", "P1", "P2", "P3"};
