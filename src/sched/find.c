@@ -213,6 +213,31 @@ bool reacquire_p(struct m *mp)
 	return true;
 }
 
+/*
+ * The same, not spinning, to run the one G that the poller brought: no other M is woken to look on,
+ * which for a single connection would cost more than its request. Nothing may rely on this M to
+ * look: no timer is set, no thread is being started (SR1). Sysmon asks the poller meanwhile (NW1).
+ */
+static bool reacquire_quietly(struct m *mp, struct glist *ready)
+{
+	/* relaxed: as we have left it ourselves */
+	if (ready->count != 1 || load_rlx(&sched.keeper_until) != TIMER_NEVER)
+		return false;
+	lock_acquire(&sched.lock);
+	struct p *pp = load_rlx(&sched.is_start_wanted) ? NULL : idle_get_p(); /* relaxed: so */
+	if (pp)
+		on_way_end(mp);
+	lock_release(&sched.lock);
+	if (!pp)
+		return false;
+	acquire_p(mp, pp);
+	struct g *gp = glist_pop(ready);
+	g_transition(gp, G_WAITING, G_RUNNABLE);
+	put_runnable(pp, gp, false);
+	sysmon_wake_if_asleep();
+	return true;
+}
+
 void keeper_break(void)
 {
 	if (load_rlx(&sched.keeper_polls)) /* relaxed: ordered as keeper_until is */
@@ -287,7 +312,7 @@ static bool sleep_until_woken(struct m *mp)
 		if (!keeper_sleep(&ready))
 			break;
 		store_rlx(&sched.coarse_now, os_now()); /* relaxed: a hint */
-		bool has_p = reacquire_p(mp);
+		bool has_p = reacquire_quietly(mp, &ready) || reacquire_p(mp);
 		ready_list(&ready);
 		if (has_p)
 			return true;
