@@ -3,11 +3,11 @@
  *
  *   goro_read, goro_write, ... -> io_call (fd.h) -> the system call, again after each -EAGAIN
  *
- * RW1  A read of a TCP stream that brought fewer bytes than there was room for has emptied it,
+ * RD1  A read of a TCP stream that brought fewer bytes than there was room for has emptied it,
  *      unless its end, an error or urgent data was reported: what comes later comes with an event.
  *      The next read waits for that event without asking the kernel first. Only TCP: a Unix socket
  *      also stops at passed descriptors, a pipe may have packets.
- * RW2  The error that ended a goro_read_full() or goro_write_all() after some bytes is kept for the
+ * RD2  The error that ended a goro_read_full() or goro_write_all() after some bytes is kept for the
  *      next call in that direction. One that comes again by itself is not.
  *
  * Locking: the side's, by io_begin. Go: (*FD).Read, Write in internal/poll/fd_unix.go.
@@ -88,7 +88,7 @@ static ssize_t op_sendmsg(const void *args)
 	return os_fd_sendmsg(rw->fd, rw->data, rw->flags);
 }
 
-/* RW2 */
+/* RD2 */
 static inline int kept_error(struct fd *f, enum poll_side side)
 {
 	int error = f->error[side];
@@ -103,7 +103,7 @@ static void keep_error(struct fd *f, enum poll_side side, ssize_t error)
 		f->error[side] = (int)error;
 }
 
-/* A try that is worth it; or wait first: RW1. */
+/* A try that is worth it; or wait first: RD1. */
 static inline int read_prepare(struct io *io)
 {
 	struct fd *f = io->fd;
