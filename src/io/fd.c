@@ -164,8 +164,10 @@ static void hold_drop(struct deferred *d)
 {
 	struct fd_hold *hold = container_of(d, struct fd_hold, record);
 
+	lock_acquire(&hold->fd->polled.lock); /* PO4: a plain thread may be at it */
 	if (hold->published)
 		(void)polled_withdraw(&hold->fd->polled, hold->side, hold->published);
+	lock_release(&hold->fd->polled.lock);
 	if (hold->locker && !hold->locker->ok)
 		unqueue(hold->fd, hold->side);
 	else
@@ -205,8 +207,12 @@ static int lock_slow(struct io *io, bool must_be_known)
 	deferred_push(&hold.record);
 	int error = waitq_wait(&w, &f->polled.lock, WAIT_IO, io->deadline);
 	deferred_remove(&hold.record);
-	if (error)
+	if (error) {
 		unqueue(f, io->side);
+	} else if (load_rlx(&f->word) & FD_CLOSING) { /* relaxed: it came with the lock */
+		fd_unlock(f, io->side);
+		error = -EBADF;
+	}
 	return error;
 }
 
@@ -226,14 +232,13 @@ static inline int fd_lock(struct io *io, bool must_be_known)
 
 /* ---- waiting ---- */
 
-/* The sooner of the call's own and the descriptor's. */
-static int64_t io_deadline(const struct io *io)
+int64_t io_deadline(const struct io *io)
 {
 	int64_t deadline = io->deadline;
 
 	for (int i = POLL_READ; i <= POLL_WRITE; i++) {
 		int64_t own = load_acq(&io->fd->deadline[i]); /* POLL-KICK: why we were woken */
-		if (((int)io->side == i || io->side == POLL_ANY) && own < deadline)
+		if (own && ((int)io->side == i || io->side == POLL_ANY) && own < deadline)
 			deadline = own;
 	}
 	return deadline;
@@ -429,7 +434,7 @@ __attribute__((noinline)) ssize_t io_native(int number, enum poll_side side, io_
 /* ---- adding, closing, deadlines ---- */
 
 /* Nobody uses the number: its last descriptor is gone. */
-static void record_reset(struct fd *f, enum fd_kind kind)
+static void record_reset(struct fd *f)
 {
 	struct polled *pd = &f->polled;
 
@@ -440,42 +445,9 @@ static void record_reset(struct fd *f, enum fd_kind kind)
 	store_rlx(&pd->has_hangup, false);        /* relaxed: likewise */
 	store_rlx(&pd->has_any, false);           /* relaxed: likewise */
 	for (int i = POLL_READ; i <= POLL_WRITE; i++)
-		store_rlx(&f->deadline[i], OS_FOREVER); /* relaxed: ordered by the word */
+		store_rlx(&f->deadline[i], 0); /* relaxed: ordered by the word */
 	f->is_drained = false;
 	f->error[POLL_READ] = f->error[POLL_WRITE] = 0;
-	f->kind = (uint8_t)kind;
-}
-
-int fd_add(int number, enum fd_kind kind)
-{
-	int error = poll_start(polled_at);
-
-	if (error)
-		return error;
-	struct fd *f = fd_make(number);
-	if (!f)
-		return -ENOMEM;
-	if (load_acq(&f->word) & FD_KNOWN) { /* FD-WORD */
-		error = netpoll_add(number, &f->polled);
-		if (error == -EEXIST)
-			return 0; /* it was added before */
-		if (error)
-			return error;
-		netpoll_remove(number); /* closed behind our back; the number's new life begins */
-	}
-	record_reset(f, kind);
-	uint32_t old = load_rlx(&f->word); /* relaxed: the swap decides */
-	while (!cas_acq_rel(&f->word, &old, (old | FD_KNOWN) & ~FD_CLOSING)) /* FD-WORD */
-		;
-	error = netpoll_add(number, &f->polled);
-	if (error == -EEXIST)
-		error = 0;
-	if (error) {
-		old = load_rlx(&f->word); /* relaxed: the swap decides */
-		while (!cas_acq_rel(&f->word, &old, old & ~FD_KNOWN)) /* FD-WORD */
-			;
-	}
-	return error;
 }
 
 /* FD5. Whoever waits on the side looks again. */
@@ -531,9 +503,9 @@ static void close_wait(struct fd *f)
 	deferred_remove(&hold.record);
 }
 
-static int close_known(struct fd *f, int number)
+/* All calls on it end with -EBADF; then the number is unknown. 0, -EBADF: somebody else does it. */
+static int forget(struct fd *f, int number)
 {
-	CALL_SCOPE;
 	int error = close_begin(f);
 
 	if (error)
@@ -542,10 +514,49 @@ static int close_known(struct fd *f, int number)
 		fd_kick(f, side);
 	close_wait(f);
 	netpoll_remove(number);
-	record_reset(f, FD_OTHER);
+	record_reset(f);
 	/* Before close(): another thread may get the number at once. */
 	store_rel(&f->word, 0); /* FD-WORD */
-	return os_fd_close(number);
+	return 0;
+}
+
+/* A number that is known: added twice (-EEXIST), or closed behind our back, and another's now. */
+static int look_again(struct fd *f, int number)
+{
+	int error = netpoll_add(number, &f->polled);
+
+	return error ? error : forget(f, number);
+}
+
+int fd_add(int number, enum fd_kind kind)
+{
+	int error = poll_start(polled_at);
+
+	if (error)
+		return error;
+	struct fd *f = fd_make(number);
+	if (!f)
+		return -ENOMEM;
+	if (unlikely(load_acq(&f->word) & FD_KNOWN)) /* FD-WORD */
+		error = look_again(f, number);
+	if (!error) {
+		f->kind = (uint8_t)kind;
+		error = netpoll_add(number, &f->polled); /* an event that comes now is kept */
+	}
+	if (error && error != -EEXIST)
+		return error;
+	uint32_t old = load_rlx(&f->word); /* relaxed: the swap decides */
+	while (!cas_acq_rel(&f->word, &old, old | FD_KNOWN)) /* FD-WORD */
+		;
+	return 0;
+}
+
+static int close_known(struct fd *f, int number)
+{
+	CALL_SCOPE;
+	int error = forget(f, number);
+
+	return error ? error : os_fd_close(number);
 }
 
 int goro_close(int number)
@@ -592,6 +603,10 @@ static int set_deadline(int number, int64_t deadline, bool is_for_reads, bool is
 	CALL_SCOPE;
 	if (load_rlx(&f->word) & FD_CLOSING) /* relaxed: or it closes a moment later */
 		return -EBADF;
+	if (deadline == OS_FOREVER)
+		deadline = 0; /* none */
+	else if (deadline <= 0)
+		deadline = 1; /* past */
 	if (is_for_reads)
 		store_rel(&f->deadline[POLL_READ], deadline); /* POLL-KICK */
 	if (is_for_writes)

@@ -46,7 +46,7 @@ struct fd {
 	bool is_drained;                /* read lock: nothing is left unless an event came since */
 	uint8_t kind;                   /* enum fd_kind, set when it is added */
 	int error[2];                   /* the side's lock: for the next call; or 0 */
-	atomic_of(int64_t) deadline[2]; /* anybody, POLL-KICK; read, write; TIMER_NEVER: none */
+	atomic_of(int64_t) deadline[2]; /* anybody, POLL-KICK; read, write; 0: none */
 	struct waitq lockers[POLL_SIDES]; /* polled.lock */
 	struct waitq closers;           /* polled.lock: who waits to have the last reference */
 };
@@ -74,6 +74,8 @@ static inline int io_begin(struct io *io, struct fd *f, int number, enum poll_si
 /* Wait until it is worth another try: 0. Else the error that ends the call. */
 int io_wait(struct io *io);
 void io_end(struct io *io);
+/* When it gives up: the sooner of the call's own and the descriptor's. */
+int64_t io_deadline(const struct io *io);
 
 /* What a goroutine holds while it waits, or blocks: given back when a run ends around it. FD6. */
 struct fd_hold {

@@ -76,7 +76,7 @@ static int connect_known(struct io *io, const struct sockaddr *address, socklen_
 	/* A Unix socket whose listener's queue is full says EAGAIN, and no event tells the end. */
 	while (error == -EAGAIN) {
 		goro_sleep(GORO_MS(1));
-		if (deadline_is_past(load_acq(&io->fd->deadline[POLL_WRITE]))) /* POLL-KICK */
+		if (deadline_is_past(io_deadline(io)))
 			return -ETIMEDOUT;
 		error = os_socket_connect(io->number, address, size);
 	}
