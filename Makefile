@@ -5,6 +5,7 @@
 #   make test             what fits in 5 minutes on 2 cores
 #   make check            everything; make deps installs what it needs (Debian)
 #   make bench            the benchmarks
+#   make bench-net        network servers beside raw epoll, Go, nginx and redis
 #   make install          PREFIX=/usr/local, DESTDIR=
 #   make man              build/man: the man pages (make install makes and installs them, too)
 #   make amalgamation     build/amalgamation: the library as one C file, its header, its assembly
@@ -229,6 +230,11 @@ has = $(if $($(1)_needs),$(if $(native),$(shell pkg-config --exists $($(1)_needs
 examples := $(foreach e,$(patsubst examples/%.c,%,$(wildcard examples/*.c)),$(if $(call has,$(e)),$(B)/examples/$(e)))
 needed = $(if $($(@F)_needs),$(shell pkg-config --cflags --libs $($(@F)_needs)))
 benches := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
+# What servers are measured with and against is plain C; the server itself needs the library's network.
+plain_benches := $(B)/bench/net/load $(B)/bench/net/epoll_echo
+ifneq ($(shell grep -w goro_listen include/goro.h),)
+benches += $(B)/bench/net/echo
+endif
 
 # White-box tests see the library's inside; the others are programs like a user's.
 $(white_programs): $(B)/%: %.c $(B)/libgoro_test.a $(CONFIG)
@@ -260,9 +266,14 @@ $(examples) $(benches): $(B)/%: %.c $(B)/libgoro.a $(CONFIG)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(common) -Iinclude $(LDFLAGS) -MMD -MP $< $(B)/libgoro.a $(needed) -o $@
 
-.PHONY: examples white benches demo bench
+$(plain_benches): $(B)/%: %.c $(CONFIG)
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(common) $(LDFLAGS) -MMD -MP $< -o $@
+
+.PHONY: examples white benches demo bench bench-net
 examples: $(examples)
-benches: $(benches)
+benches: $(benches) $(plain_benches)
 white: $(B)/libgoro_test.a
 
 demo: publish examples
@@ -270,6 +281,10 @@ demo: publish examples
 
 bench: benches examples
 	@B=$(B) bench/run.sh
+
+# SECTIONS="echo httpd redisd syscalls": which of them.
+bench-net: benches examples
+	@B=$(B) bench/net/run.sh $(SECTIONS)
 
 # --- test suites ------------------------------------------------------------------------------------
 
@@ -410,10 +425,11 @@ check-ci:
 	+@MAKE='$(MAKE)' V='$(V)' tools/suites build/logs-check \
 		$(filter-out unit-memcheck% unit-arm64% conform-arm64%,$(slow_suites))
 
-# Debian's names of what make check calls.
+# Debian's names of what make check and make bench-net call.
 packages := gcc g++ libc6-dev make binutils clang valgrind gdb python3 pkg-config util-linux bsdutils \
 	man-db groff-base qemu-user gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross \
-	libsqlite3-dev libhiredis-dev redis-server libpq-dev postgresql libcurl4-openssl-dev
+	libsqlite3-dev libhiredis-dev redis-server libpq-dev postgresql libcurl4-openssl-dev \
+	wrk nginx-light apache2-utils strace
 deps:
 	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(packages)
 
@@ -464,4 +480,4 @@ ifneq ($(filter clean,$(MAKECMDGOALS)),)
 .NOTPARALLEL:
 endif
 
--include $(wildcard $(B)/*.d $(B)/src/*/*.d $(B)/cmd/*.d $(B)/tests/*/*.d $(B)/examples/*.d $(B)/bench/*.d)
+-include $(wildcard $(B)/*.d $(B)/src/*/*.d $(B)/cmd/*.d $(B)/tests/*/*.d $(B)/examples/*.d $(B)/bench/*.d $(B)/bench/net/*.d)
