@@ -230,11 +230,9 @@ has = $(if $($(1)_needs),$(if $(native),$(shell pkg-config --exists $($(1)_needs
 examples := $(foreach e,$(patsubst examples/%.c,%,$(wildcard examples/*.c)),$(if $(call has,$(e)),$(B)/examples/$(e)))
 needed = $(if $($(@F)_needs),$(shell pkg-config --cflags --libs $($(@F)_needs)))
 benches := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
-# What servers are measured with and against is plain C; the server itself needs the library's network.
+# What servers are measured with and against is plain C.
 plain_benches := $(B)/bench/net/load $(B)/bench/net/epoll_echo
-ifneq ($(shell grep -w goro_listen include/goro.h),)
 benches += $(B)/bench/net/echo
-endif
 
 # White-box tests see the library's inside; the others are programs like a user's.
 $(white_programs): $(B)/%: %.c $(B)/libgoro_test.a $(CONFIG)

@@ -16,7 +16,7 @@ func fail(err error) {
 
 func serve(conn net.Conn) {
 	defer conn.Close()
-	buffer := make([]byte, 4096)
+	buffer := make([]byte, 1024)
 	for {
 		n, err := conn.Read(buffer)
 		if err != nil {

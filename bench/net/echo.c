@@ -10,7 +10,7 @@
 
 static void serve(int fd)
 {
-	char buffer[4096];
+	char buffer[1024]; /* with the frames above it: one page of stack */
 	ssize_t n;
 
 	while ((n = goro_read(fd, buffer, sizeof(buffer))) > 0)
