@@ -361,6 +361,20 @@ int io_wait(struct io *io)
 	return error;
 }
 
+int64_t io_time_left(const struct io *io)
+{
+	int64_t deadline = io_deadline(io);
+
+	if (load_rlx(&io->fd->word) & FD_CLOSING) /* relaxed: or it is seen soon */
+		return -EBADF;
+	if (call_is_canceled())
+		return -ECANCELED;
+	if (deadline == OS_FOREVER)
+		return OS_FOREVER;
+	int64_t left = deadline <= 0 ? 0 : deadline - os_now();
+	return left > 0 ? left : -ETIMEDOUT;
+}
+
 int io_begin_until(struct io *io, struct fd *f, int number, enum poll_side side, int64_t until)
 {
 	*io = (struct io){.fd = f, .number = number, .side = side, .deadline = until};
@@ -503,6 +517,15 @@ static void close_wait(struct fd *f)
 	deferred_remove(&hold.record);
 }
 
+/* The last reference is the caller's: the number is unknown from now on. */
+static void forget_now(struct fd *f, int number)
+{
+	netpoll_remove(number);
+	record_reset(f);
+	/* Before close(): another thread may get the number at once. */
+	store_rel(&f->word, 0); /* FD-WORD */
+}
+
 /* All calls on it end with -EBADF; then the number is unknown. 0, -EBADF: somebody else does it. */
 static int forget(struct fd *f, int number)
 {
@@ -513,10 +536,7 @@ static int forget(struct fd *f, int number)
 	for (int side = 0; side < POLL_SIDES; side++)
 		fd_kick(f, side);
 	close_wait(f);
-	netpoll_remove(number);
-	record_reset(f);
-	/* Before close(): another thread may get the number at once. */
-	store_rel(&f->word, 0); /* FD-WORD */
+	forget_now(f, number);
 	return 0;
 }
 
@@ -557,6 +577,15 @@ static int close_known(struct fd *f, int number)
 	int error = forget(f, number);
 
 	return error ? error : os_fd_close(number);
+}
+
+void fd_abandon(int number)
+{
+	struct fd *f = fd_known(number);
+
+	if (f && close_begin(f) == 0)
+		forget_now(f, number);
+	(void)os_fd_close(number);
 }
 
 int goro_close(int number)

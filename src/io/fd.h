@@ -21,6 +21,7 @@
 #define IO_FD_H
 
 #include <errno.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "event/netpoll.h"
@@ -76,6 +77,8 @@ int io_wait(struct io *io);
 void io_end(struct io *io);
 /* When it gives up: the sooner of the call's own and the descriptor's. */
 int64_t io_deadline(const struct io *io);
+/* Nanoseconds until the call must end, > 0; or the error that ends it now. */
+int64_t io_time_left(const struct io *io);
 
 /* What a goroutine holds while it waits, or blocks: given back when a run ends around it. FD6. */
 struct fd_hold {
@@ -98,6 +101,12 @@ void fd_unlock_unknown(struct io *io, struct fd_hold *hold);
  * closed behind our back begins anew. 0, -EPERM: a plain file; -ENOMEM, -ENOSPC, -EMFILE, -EBADF.
  */
 int fd_add(int number, enum fd_kind kind);
+
+/* Close one that only the caller knows of, and that nobody waits for; anywhere, also on g0. */
+void fd_abandon(int number);
+
+/* net.c: goro_connect() with a deadline, for a descriptor that the poller knows. */
+int connect_until(int fd, const struct sockaddr *address, socklen_t size, int64_t deadline);
 
 /* The system call of an operation, which must not block if the poller knows the descriptor. */
 typedef ssize_t io_op(const void *args);

@@ -68,20 +68,50 @@ static int connect_wait(struct io *io)
 	}
 }
 
-static int connect_known(struct io *io, const struct sockaddr *address, socklen_t size)
+/*
+ * A Unix socket whose listener's queue is full. No event tells of room in it, only a connect() that
+ * blocks: it costs a thread, and looks up now and then at what else may end the call.
+ */
+static int connect_patiently(struct io *io, const struct sockaddr *address, socklen_t size)
+{
+	const int64_t at_most = GORO_MS(20);
+	int error = -EAGAIN;
+
+	while (error == -EAGAIN || error == -EINTR) {
+		int64_t left = io_time_left(io);
+		if (left < 0)
+			return (int)left;
+		goro_syscall_enter();
+		error = os_socket_connect_blocking(io->number, address, size,
+						   left < at_most ? left : at_most);
+		goro_syscall_exit();
+		(void)call_enter(); /* we are in a call still */
+	}
+	return error;
+}
+
+static int connect_begun(struct io *io, const struct sockaddr *address, socklen_t size)
 {
 	polled_reset(&io->fd->polled, POLL_WRITE);
 	int error = os_socket_connect(io->number, address, size);
-
-	/* A Unix socket whose listener's queue is full says EAGAIN, and no event tells the end. */
-	while (error == -EAGAIN) {
-		goro_sleep(GORO_MS(1));
-		if (deadline_is_past(io_deadline(io)))
-			return -ETIMEDOUT;
-		error = os_socket_connect(io->number, address, size);
-	}
+	if (error == -EAGAIN && address->sa_family == AF_UNIX)
+		return connect_patiently(io, address, size);
 	if (error == -EINPROGRESS || error == -EALREADY || error == -EINTR)
 		return connect_wait(io);
+	return error;
+}
+
+int connect_until(int fd, const struct sockaddr *address, socklen_t size, int64_t deadline)
+{
+	CALL_SCOPE;
+	struct fd *f = fd_known(fd);
+	struct io io;
+
+	int error = f ? io_begin_until(&io, f, fd, POLL_WRITE, deadline) : -EBADF;
+	if (error)
+		return error;
+	error = connect_begun(&io, address, size);
+	io_end(&io);
 	return error;
 }
 
@@ -100,17 +130,8 @@ static ssize_t op_connect(const void *args)
 
 int goro_connect(int fd, const struct sockaddr *address, socklen_t size)
 {
-	struct fd *f = fd_known(fd);
-	struct io io;
-
-	if (!f)
-		return (int)io_native(fd, POLL_WRITE, op_connect,
-				      &(struct connect_call){fd, address, size});
-	CALL_SCOPE;
-	int error = io_begin(&io, f, fd, POLL_WRITE);
-	if (error)
-		return error;
-	error = connect_known(&io, address, size);
-	io_end(&io);
-	return error;
+	if (fd_known(fd))
+		return connect_until(fd, address, size, OS_FOREVER);
+	return (int)io_native(fd, POLL_WRITE, op_connect,
+			      &(struct connect_call){fd, address, size});
 }

@@ -13,9 +13,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -196,6 +198,34 @@ int os_socket_accept(int fd, struct sockaddr *address, socklen_t *size)
 int os_socket_connect(int fd, const struct sockaddr *address, socklen_t size)
 {
 	return connect(fd, address, size) < 0 ? -errno : 0; /* -EINTR: it goes on by itself */
+}
+
+int os_socket_connect_blocking(int fd, const struct sockaddr *address, socklen_t size, int64_t ns)
+{
+	const struct timeval limit = {.tv_sec = ns / 1000000000,
+				      .tv_usec = (ns % 1000000000 + 999) / 1000};
+	struct timeval old;
+	socklen_t old_size = sizeof(old);
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &old, &old_size) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0 ||
+	    fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+		return -errno;
+	int error = os_socket_connect(fd, address, size);
+	(void)fcntl(fd, F_SETFL, flags);
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &old, sizeof(old));
+	return error;
+}
+
+bool os_socket_is_loop(int fd)
+{
+	struct sockaddr_storage ends[2] = {0};
+	socklen_t sizes[2] = {sizeof(ends[0]), sizeof(ends[1])};
+
+	return getsockname(fd, (struct sockaddr *)&ends[0], &sizes[0]) == 0 &&
+	       getpeername(fd, (struct sockaddr *)&ends[1], &sizes[1]) == 0 &&
+	       sizes[0] == sizes[1] && memcmp(&ends[0], &ends[1], sizes[0]) == 0;
 }
 
 int os_socket_has_peer(int fd)

@@ -7,6 +7,7 @@
 #ifndef OS_OS_IO_H
 #define OS_OS_IO_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -42,7 +43,21 @@ int os_socket_bind(int fd, const struct sockaddr *address, socklen_t size);
 int os_socket_listen(int fd, int backlog);
 int os_socket_accept(int fd, struct sockaddr *address, socklen_t *size); /* it does not block */
 int os_socket_connect(int fd, const struct sockaddr *address, socklen_t size);
-int os_socket_has_peer(int fd); /* 1, or -ENOTCONN */
+/*
+ * The same, waiting up to `ns` for a Unix socket's listener to have room: -EAGAIN when it has none.
+ * Meanwhile the descriptor blocks, for whoever uses it.
+ */
+int os_socket_connect_blocking(int fd, const struct sockaddr *address, socklen_t size, int64_t ns);
+int os_socket_has_peer(int fd);  /* 1, or -ENOTCONN */
+bool os_socket_is_loop(int fd); /* both of its ends are the same */
+
+/*
+ * getaddrinfo(), which may wait long. 0; -ENOENT: no such name, or service; -EAGAIN: the name
+ * servers do not answer; -EIO: they fail; -ENOMEM and what else the system says.
+ */
+struct addrinfo;
+int os_resolve(const char *node, const char *service, const struct addrinfo *hints,
+	       struct addrinfo **list);
 
 /* From here on SIGPIPE does nothing, unless the program handles it. */
 void os_sigpipe_quiet(void);
