@@ -223,12 +223,18 @@ programs_of = $(patsubst %.c,$(B)/%,$(wildcard tests/$(1)/*.c))
 program_suites := unit fault conform errors stress fuzz
 white_programs := $(call programs_of,unit) $(call programs_of,fault)
 black_programs := $(foreach s,conform errors stress fuzz,$(call programs_of,$(s)))
-# Examples that need a library are built when pkg-config finds it; tools/demo and the tests say what was not.
+# Examples that need a library are built when pkg-config finds it, or for one that pkg-config does not know, when
+# the compiler finds its header; tools/demo and the tests say what was not.
 sqlworkers_needs := sqlite3
 rediscrawl_needs := hiredis
-has = $(if $($(1)_needs),$(if $(native),$(shell pkg-config --exists $($(1)_needs) 2>/dev/null && echo y)),y)
+tls_echo_needs := openssl
+httpd_header := http_parser.h
+httpd_libs := -lhttp_parser
+has_library = $(if $($(1)_needs),$(shell pkg-config --exists $($(1)_needs) 2>/dev/null && echo y),$(shell \
+	echo '\#include <$($(1)_header)>' | $(CC) -E -xc - >/dev/null 2>&1 && echo y))
+has = $(if $($(1)_needs)$($(1)_header),$(if $(native),$(call has_library,$(1))),y)
 examples := $(foreach e,$(patsubst examples/%.c,%,$(wildcard examples/*.c)),$(if $(call has,$(e)),$(B)/examples/$(e)))
-needed = $(if $($(@F)_needs),$(shell pkg-config --cflags --libs $($(@F)_needs)))
+needed = $(if $($(@F)_needs),$(shell pkg-config --cflags --libs $($(@F)_needs))) $($(@F)_libs)
 benches := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
 # What servers are measured with and against is plain C.
 plain_benches := $(B)/bench/net/load $(B)/bench/net/epoll_echo

@@ -73,11 +73,19 @@ for file in examples/*.c; do
 	case $file in
 	*/sqlworkers.c) needs=sqlite3 ;;
 	*/rediscrawl.c) needs=hiredis ;;
+	*/tls_echo.c) needs=openssl ;;
 	*) needs= ;;
 	esac
 	if [ -n "$needs" ] && ! flags=$(pkg-config --cflags --libs $needs 2>/dev/null); then
 		skip "$file" "pkg-config does not find $needs"
 		continue
+	fi
+	if [ "$file" = examples/httpd.c ]; then # pkg-config does not know it
+		if ! echo '#include <http_parser.h>' | $cc -E -xc - >/dev/null 2>&1; then
+			skip "$file" "there is no http_parser.h"
+			continue
+		fi
+		flags=-lhttp_parser
 	fi
 	$cc -std=gnu11 -O2 -Wall -Wextra $blocks -Iinclude "$file" "$lib" $flags -pthread -o "$program" 2>"$tmp/err"
 	[ $? = 0 ] && [ ! -s "$tmp/err" ] || { sed 's/^/# /' "$tmp/err"; false; }
