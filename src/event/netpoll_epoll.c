@@ -79,6 +79,13 @@ void netpoll_remove(int fd)
 	os_epoll_remove(poller.epoll, fd);
 }
 
+/* The records of thousands of descriptors are cold. */
+static void look_ahead(const struct epoll_event *event)
+{
+	if (event->data.u64 != BREAK_DATA)
+		__builtin_prefetch(poller.at((int)(uint32_t)event->data.u64), 1);
+}
+
 static void dispatch(const struct epoll_event *event, struct glist *ready)
 {
 	struct polled *pd = poller.at((int)(uint32_t)event->data.u64);
@@ -114,6 +121,8 @@ void netpoll(int64_t until, struct glist *ready)
 			return; /* the caller looks at everything again */
 		if (n > 0)
 			fence_seq_cst(); /* POLL-KICK: the events, then the words; PS3 */
+		for (int i = 0; i < n; i++)
+			look_ahead(&events[i]);
 		for (int i = 0; i < n; i++) {
 			if (events[i].data.u64 != BREAK_DATA)
 				dispatch(&events[i], ready);

@@ -205,7 +205,10 @@ ssize_t goro_read(int fd, void *data, size_t size)
 {
 	struct rw rw = {.fd = fd, .data = data, .size = size};
 
-	return unlikely(is_nothing(fd, size)) ? 0 : read_call(op_read, &rw, size);
+	if (unlikely(is_nothing(fd, size)))
+		return 0;
+	/* recv() is the shorter way through the kernel. */
+	return is_socket(fd) ? read_call(op_recv, &rw, size) : read_call(op_read, &rw, size);
 }
 
 ssize_t goro_readv(int fd, const struct iovec *parts, int n)
@@ -318,7 +321,8 @@ ssize_t goro_read_full(int fd, void *data, size_t size)
 	error = io_begin(&io, f, fd, POLL_READ);
 	if (error)
 		return error;
-	error = ALL_OF(&rw, done, read_some(&io, op_read, &rw, rw.size));
+	io_op *op = f->kind == FD_OTHER ? op_read : op_recv;
+	error = ALL_OF(&rw, done, read_some(&io, op, &rw, rw.size));
 	if (error && done)
 		keep_error(f, POLL_READ, error);
 	io_end(&io);

@@ -104,8 +104,11 @@ void ready_list(struct glist *list)
 		return;
 	}
 	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
-	for (struct g *gp = list->head; gp; gp = gp->link)
+	for (struct g *gp = list->head; gp; gp = gp->link) {
 		g_transition(gp, G_WAITING, G_RUNNABLE);
+		__builtin_prefetch(gp->sp); /* its turn comes soon, and its stack is cold */
+		__builtin_prefetch((char *)gp->sp + CACHE_LINE);
+	}
 	if (pp)
 		put_runnable_list(pp, list);
 	else
