@@ -5,8 +5,8 @@
  *
  * OI1  No call here raises SIGPIPE for a socket; for a pipe the runtime has a handler in place
  *      (os_sigpipe_quiet).
- * OI3  The four that servers live from are no cancellation points of pthreads: libc's bookkeeping for
- *      that was 2 % of an echo server's time. Not with a sanitizer, which has wrappers.
+ * OI3  The four that servers live from are no cancellation points of pthreads: libc's bookkeeping
+ *      for that was 2 % of an echo server's time. Not with a sanitizer, which has wrappers.
  * OI2  close() is never made again: the descriptor is gone whatever it returns.
  *
  * Locking: none.
