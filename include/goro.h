@@ -172,6 +172,15 @@ struct goro_attr {
 	const char *name;
 	/* Begins as if within goro_nopreempt_begin() and goro_nopreempt_end(). */
 	bool no_preempt;
+	/*
+	 * Runs on one thread from its start to its end, so that thread-locals and what a library
+	 * keeps per thread are the same after every call. It shares the thread with other pinned
+	 * goroutines, and with no others; there are as many such threads as Ps at most. While one
+	 * of them blocks its thread in the kernel, loops without a call, or has locked it by
+	 * goro_lock_thread(), the others on that thread wait. Each turn costs two thread switches
+	 * more. One that ends locked ends the thread only when nobody else is pinned to it.
+	 */
+	bool pinned;
 };
 
 /*

@@ -180,10 +180,8 @@ static void stop_end(struct m *mp, struct g *gp)
 	lock_release(&sched.lock);
 	gp->is_stopped = false;
 	mp->stop_context = NULL;
-	if (gp->lock_depth == 0) {
-		gp->locked_m = NULL;
-		mp->locked_g = NULL;
-	}
+	if (gp->lock_depth == 0)
+		locked_release(mp, gp);
 	g_transition(gp, G_RUNNABLE, G_RUNNING);
 }
 
@@ -285,12 +283,15 @@ void preempt_watch(struct p *pp, int64_t now)
 		pp->seen_tick = tick;
 		pp->seen_since = now;
 	}
+	if (!is_stopping && now - pp->seen_since < SLICE_NS)
+		return;
+	bool others_wait = somebody_waits(pp, now);
 	/* A request that nobody needs would only make every call look: PR1. */
-	if ((!is_stopping && now - pp->seen_since < SLICE_NS) || !somebody_waits(pp, now))
+	if (!others_wait && !pinned_wait(pp))
 		return;
 	bool was_asked = load_rlx(&pp->preempt); /* relaxed: a look */
 	preempt_ask(pp);
-	if (was_asked)
+	if (was_asked && others_wait) /* those that are pinned here could not run then, either */
 		stop_ask(pp, now);
 }
 

@@ -308,7 +308,14 @@ bool locked_g_hand_over(struct m *mp, struct g *gp)
 	(void)gp;
 	return false;
 }
+
+bool locked_wait_for_p(struct m *mp)
+{
+	(void)mp;
+	return false;
+}
 #endif
+#include "sched/pinned.c"
 
 #ifdef MODEL_CALLS
 #define MODEL_AT AT_RUNTIME
