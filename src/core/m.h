@@ -26,6 +26,8 @@
  */
 enum m_at { AT_RUNTIME, AT_PROGRAM, AT_SYSCALL };
 
+struct cxx_globals;
+
 struct m {
 	void *g0_sp;                      /* set once: the thread's way out; g0 works below it */
 	struct g *curg;                   /* this thread */
@@ -57,6 +59,7 @@ struct m {
 	int tid;                          /* set once */
 	uint64_t rand;                    /* this thread */
 	void *altstack;                   /* this thread */
+	struct cxx_globals *cxx;          /* this thread: its C++ exceptions, CE1; or NULL */
 	void *tsan_fiber;                 /* ThreadSanitizer's context of g0 */
 	void *asan_fake_stack;            /* AddressSanitizer's */
 	const void *stack_lo;             /* bounds of the thread's stack, for AddressSanitizer */

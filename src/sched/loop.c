@@ -17,6 +17,7 @@
 #include "arch/arch.h"
 #include "base/sanitize.h"
 #include "os/os.h"
+#include "sched/cxx.h"
 #include "sched/sched.h"
 
 bool sanitize_is_on;
@@ -79,18 +80,26 @@ SANITIZE_NOTHING static void *sanitize_on_g0(void *arg)
 
 SANITIZE_NOTHING void switch_to_g0(struct m *mp, struct g *gp, void *(*fn)(void *))
 {
-	if (likely(!sanitize_is_on)) {
+	if (likely(!has_more_to_switch)) {
 		ctx_switch(&gp->sp, mp->g0_sp, fn, gp);
 		return;
 	}
-	mp->g0_fn = fn;
-	sanitize_leave_g(mp, gp);
-	ctx_switch(&gp->sp, mp->g0_sp, sanitize_on_g0, gp);
-	sanitize_enter_g(gp);
+	struct cxx_globals cxx = cxx_take(mp->cxx); /* CE1 */
+	if (sanitize_is_on) {
+		mp->g0_fn = fn;
+		sanitize_leave_g(mp, gp);
+		ctx_switch(&gp->sp, mp->g0_sp, sanitize_on_g0, gp);
+		sanitize_enter_g(gp);
+	} else {
+		ctx_switch(&gp->sp, mp->g0_sp, fn, gp);
+	}
+	cxx_put(m_self()->cxx, cxx); /* perhaps on another thread */
 }
 
 SANITIZE_NOTHING noreturn void leave_for_g0(struct m *mp, struct g *gp, void *(*fn)(void *))
 {
+	if (has_more_to_switch)
+		(void)cxx_take(mp->cxx); /* what goro_exit() left behind: CE1 */
 	if (likely(!sanitize_is_on))
 		ctx_leave(mp->g0_sp, fn, gp);
 	mp->g0_fn = fn;

@@ -317,6 +317,8 @@ bool locked_wait_for_p(struct m *mp)
 #endif
 #include "sched/pinned.c"
 
+bool has_more_to_switch;
+
 #ifdef MODEL_CALLS
 #define MODEL_AT AT_RUNTIME
 #else
