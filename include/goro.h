@@ -104,13 +104,17 @@ GORO_API int goro_run_exit_(int (*fn)(void *), void *arg);
  * goro_run - start the runtime, run fn(arg) as the main goroutine, and return its value.
  *
  * For programs that have their own main(). May be called by a plain thread; a goroutine gets
- * -EBUSY. The main goroutine starts on the thread that calls goro_run(), so that goro_lock_thread()
- * as its first call keeps it there. Blocks the calling thread until fn has returned; other
- * goroutines then do not run any more. Those that run at that moment are waited for until their
- * next call of this library: a goroutine that makes no call keeps goro_run() from returning. Plain
- * threads may be anywhere in this library meanwhile. One run after the other is fine, and ids start
- * again at 1. The number of Ps is GORO_MAXPROCS, else GOMAXPROCS, from the environment, else the
- * number of CPUs that the process may use (affinity mask and cgroup quota counted).
+ * -EBUSY. The main goroutine starts on the thread that calls goro_run(), so that
+ * goro_lock_thread() as its first call keeps it there. Blocks the calling thread until fn has
+ * returned; other goroutines then do not run any more. Those that run at that moment are waited
+ * for until their next call of this library, or until they are seen, after 50 ms, in a loop of the
+ * program's own code, where they end. So one that blocks, or is inside another library or libc all
+ * the time, keeps goro_run() from returning, as does one that may not be stopped
+ * (goro_nopreempt_begin, and with GORODEBUG=preempt=0), and every loop without a call in a static
+ * program. Plain threads may be anywhere in this library meanwhile. One run after the other is
+ * fine, and ids start again at 1. The number of Ps is GORO_MAXPROCS, else GOMAXPROCS, from the
+ * environment, else the number of CPUs that the process may use (affinity mask and cgroup quota
+ * counted).
  *
  * Returns fn's value, or
  *   -EBUSY   a runtime runs already (also when called by a goroutine)

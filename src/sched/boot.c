@@ -323,6 +323,7 @@ void run_end(void)
 	keeper_break();
 	world_end();
 	preempt_ask_all();
+	sysmon_wake(); /* for those that make no call: PR7 */
 }
 
 int goro_maxthreads(int n)

@@ -318,11 +318,15 @@ void preempt_ask_all(void);
 void preempt_clear(struct p *pp);
 /* Sysmon, under sched.lock: ask a G that has had its slice, and stop it if it does not listen. */
 void preempt_watch(struct p *pp, int64_t now);
+/* Sysmon, when the run ends: those that make no call any more. */
+void preempt_end_loops(int64_t now);
 void preempt_install(void);
 void preempt_remove(void);
 /* For reports: send the signal that preempt_capture_hook answers. */
 void preempt_capture(int tid);
 extern void (*preempt_capture_hook)(const void *context);
+/* In the handler: is all that gp is in the program's own code? PR7 */
+extern bool (*preempt_end_hook)(const struct g *gp, const void *context);
 /* sync/: a SIGURG that is not ours. False: it goes to the program's handler. */
 extern bool (*preempt_urgent_hook)(void);
 /* True: the calling goroutine uses a cancelled context. */

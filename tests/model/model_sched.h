@@ -232,6 +232,11 @@ void os_signal_forward(int signo, siginfo_t *info, void *context, const struct s
 	(void)old;
 }
 
+void os_signals_set_as_after(const void *context)
+{
+	(void)context;
+}
+
 void os_context_repeat_call(void *context)
 {
 	(void)context;
