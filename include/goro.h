@@ -113,13 +113,17 @@ GORO_API int goro_run_exit_(int (*fn)(void *), void *arg);
  * goro_run - start the runtime, run fn(arg) as the main goroutine, and return its value.
  *
  * For programs that have their own main(). May be called by a plain thread; a goroutine gets
- * -EBUSY. The main goroutine starts on the thread that calls goro_run(), so that goro_lock_thread()
- * as its first call keeps it there. Blocks the calling thread until fn has returned; other
- * goroutines then do not run any more. Those that run at that moment are waited for until their
- * next call of this library: a goroutine that makes no call keeps goro_run() from returning. Plain
- * threads may be anywhere in this library meanwhile. One run after the other is fine, and ids start
- * again at 1. The number of Ps is GORO_MAXPROCS, else GOMAXPROCS, from the environment, else the
- * number of CPUs that the process may use (affinity mask and cgroup quota counted).
+ * -EBUSY. The main goroutine starts on the thread that calls goro_run(), so that
+ * goro_lock_thread() as its first call keeps it there. Blocks the calling thread until fn has
+ * returned; other goroutines then do not run any more. Those that run at that moment are waited
+ * for until their next call of this library, or until they are seen, after 50 ms, in a loop of the
+ * program's own code, where they end. So one that blocks, or is inside another library or libc all
+ * the time, keeps goro_run() from returning, as does one that may not be stopped
+ * (goro_nopreempt_begin, and with GORODEBUG=preempt=0), and every loop without a call in a static
+ * program. Plain threads may be anywhere in this library meanwhile. One run after the other is
+ * fine, and ids start again at 1. The number of Ps is GORO_MAXPROCS, else GOMAXPROCS, from the
+ * environment, else the number of CPUs that the process may use (affinity mask and cgroup quota
+ * counted).
  *
  * Returns fn's value, or
  *   -EBUSY   a runtime runs already (also when called by a goroutine)
@@ -181,6 +185,15 @@ struct goro_attr {
 	const char *name;
 	/* Begins as if within goro_nopreempt_begin() and goro_nopreempt_end(). */
 	bool no_preempt;
+	/*
+	 * Runs on one thread from its start to its end, so that thread-locals and what a library
+	 * keeps per thread are the same after every call. It shares the thread with other pinned
+	 * goroutines, and with no others; there are as many such threads as Ps at most. While one
+	 * of them blocks its thread in the kernel, loops without a call, or has locked it by
+	 * goro_lock_thread(), the others on that thread wait. Each turn costs two thread switches
+	 * more. One that ends locked ends the thread only when nobody else is pinned to it.
+	 */
+	bool pinned;
 };
 
 /*

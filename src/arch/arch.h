@@ -53,6 +53,8 @@ _Static_assert(offsetof(struct ctx_leaving, fn) == CTX_LEAVING_FN &&
  * leaves as that says.
  */
 void *ctx_make(void *top, struct ctx_leaving *(*entry)(void *), void *arg);
+/* The code of every first frame: from here to ctx_make. For who unwinds. */
+extern const char ctx_start[];
 
 /*
  * fn(arg), for a function of the program that our own frames must not be left out of by a C++

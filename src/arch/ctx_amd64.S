@@ -112,6 +112,8 @@ ctx_leave:
 	.cfi_undefined rip
 	.cfi_undefined rbp
 	nop	/* an unwinder looks up the return address minus one: keep that inside */
+	.globl	ctx_start
+	.hidden	ctx_start
 ctx_start:
 	callq	1f
 	ud2

@@ -117,6 +117,8 @@ ctx_leave:
 	.cfi_startproc
 	.cfi_undefined x30
 	nop	/* an unwinder looks up the return address minus one: keep that inside */
+	.globl	ctx_start
+	.hidden	ctx_start
 ctx_start:
 	bl	1f
 1:	mov	x0, x20

@@ -100,6 +100,7 @@ struct g {
 	bool has_own_stack;           /* from .stack_size: not pooled */
 	bool is_main;                 /* number 1 */
 	bool is_ending;               /* its last switch; nothing of its stack is needed any more */
+	bool is_pinned;               /* locked_m is its host: PD2 */
 	bool is_stopped;              /* RUNNABLE, but its thread waits in a signal handler: PR4 */
 	uint16_t syscall_depth;       /* nested goro_syscall_enter */
 	uint16_t nopreempt_depth;     /* nested goro_nopreempt_begin */
@@ -109,7 +110,7 @@ struct g {
 	atomic_of(int64_t) wait_since; /* when it began to wait, to within a few ms; likewise */
 	struct waiter *waiter;        /* while WAITING on an object: its record there */
 	struct ctx_head *ctx;         /* goro_ctx_use: may cancel its waits; a reference, or NULL */
-	struct m *locked_m;           /* goro_lock_thread: runs on this M only */
+	struct m *locked_m;           /* goro_lock_thread, .pinned: runs on this M only */
 	char *name;                   /* NAME_MAX_BYTES on the heap, or NULL */
 	const struct goro_site_ *site; /* where `go` stands in the program, or NULL: */
 	void *spawn_pc;               /* the return address of the spawning call */

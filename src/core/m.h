@@ -5,7 +5,8 @@
  *      G on whose stack it is, or NULL on g0.
  * MI2  An M that runs a G or the scheduler holds a P; one without a P sleeps on its note, waits for
  *      the next timer, or is on its way to either.
- * MI3  locked_g and locked_m point at each other or at nothing.
+ * MI3  locked_g and locked_m point at each other or at nothing; or, of an M with pinned Gs,
+ *      locked_g is pinned_mark, and locked_m of each of those that M.
  * MI4  `at` says whose code the thread runs. Only AT_RUNTIME touches p, what hangs on it, and locks
  *      of ours; in the other two the P may be taken away (handoff.c), so that the M runs on without
  *      one until it comes in again.
@@ -25,6 +26,8 @@
  */
 enum m_at { AT_RUNTIME, AT_PROGRAM, AT_SYSCALL };
 
+struct cxx_globals;
+
 struct m {
 	void *g0_sp;                      /* set once: the thread's way out; g0 works below it */
 	struct g *curg;                   /* this thread */
@@ -35,6 +38,11 @@ struct m {
 	int64_t gave_at;                  /* this thread: HO5, when it gave the P away; or 0 */
 	struct p *next_p;                 /* whoever wakes it, before the wake */
 	struct g *locked_g;               /* goro_lock_thread; this thread */
+	bool is_host;                     /* this thread: PD1 in pinned.c */
+	bool waits_pinned;                /* sched.lock: it sleeps until a pinned G is picked */
+	uint32_t n_pinned;                /* sched.lock: Gs that are pinned to it */
+	struct g *pinned_first, *pinned_last; /* sched.lock: runnable ones that wait for it */
+	struct m *host_link;              /* sched.lock */
 	bool is_spinning;                 /* this thread, and whoever starts it */
 	bool starts_spinning;             /* whoever wakes it, before the wake */
 	bool must_look;                   /* sched.lock: woken for some idle P; HO6 */
@@ -51,6 +59,7 @@ struct m {
 	int tid;                          /* set once */
 	uint64_t rand;                    /* this thread */
 	void *altstack;                   /* this thread */
+	struct cxx_globals *cxx;          /* this thread: its C++ exceptions, CE1; or NULL */
 	void *tsan_fiber;                 /* ThreadSanitizer's context of g0 */
 	void *asan_fake_stack;            /* AddressSanitizer's */
 	const void *stack_lo;             /* bounds of the thread's stack, for AddressSanitizer */

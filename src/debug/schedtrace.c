@@ -70,7 +70,7 @@ static void print_ms(void)
 		struct g *gp = mp->curg, *locked = mp->locked_g;
 		print_to(2, "  M%u: p=%d curg=%ld spinning=%d lockedg=%ld\n", mp->id,
 			 pp ? (int)pp->id : -1, gp ? (long)gp->id : -1, mp->is_spinning,
-			 locked ? (long)locked->id : -1);
+			 locked && locked != &pinned_mark ? (long)locked->id : -1);
 	}
 	lock_release(&sched.lock);
 }

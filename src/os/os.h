@@ -173,6 +173,8 @@ void os_signals_block(uint64_t but);
 /* The mask of this thread; and take that for the mask of another one. */
 void os_signals_save(sigset_t *mask);
 void os_signals_set(const sigset_t *mask);
+/* The mask that a handler's return would bring back: for one that does not return. */
+void os_signals_set_as_after(const void *context);
 /*
  * In a handler: a system call was ended by this signal, and the kernel does not repeat such a one
  * (EINTR in spite of SA_RESTART). Let it be repeated, where it can be told which one it was.

@@ -94,6 +94,11 @@ void os_signals_set(const sigset_t *mask)
 	pthread_sigmask(SIG_SETMASK, mask, NULL);
 }
 
+void os_signals_set_as_after(const void *context)
+{
+	os_signals_set(&((const ucontext_t *)context)->uc_sigmask);
+}
+
 bool os_signal_install_default(int signo, void (*handler)(int, siginfo_t *, void *))
 {
 	struct sigaction old;

@@ -57,6 +57,7 @@ __attribute__((noinline)) int goro_spawn_attr(const struct goro_attr *attr, void
 		request.name = attr->name;
 		request.stack_size = attr->stack_size;
 		request.no_preempt = attr->no_preempt;
+		request.is_pinned = attr->pinned;
 		if (request.stack_size && request.stack_size < STACK_SIZE_LEAST)
 			request.stack_size = STACK_SIZE_LEAST;
 	}

@@ -28,6 +28,7 @@
 #include "os/os.h"
 #include "queue/gfree.h"
 #include "queue/globq.h"
+#include "sched/cxx.h"
 #include "sched/sched.h"
 
 struct sched sched = {.lock = LOCK_INIT(LOCK_SCHED), .max_m = MAXTHREADS_DEFAULT};
@@ -228,6 +229,7 @@ static int boot(struct m **m0)
 	os_guard_init();
 	state_reset();
 	store_rel(&sched.run_state, RUN_STARTING); /* RUN-STATE */
+	cxx_look();
 	settings_complain();
 	if (procs_resize(procs_wanted()) < 0)
 		return -ENOMEM;
@@ -321,6 +323,7 @@ void run_end(void)
 	keeper_break();
 	world_end();
 	preempt_ask_all();
+	sysmon_wake(); /* for those that make no call: PR7 */
 }
 
 int goro_maxthreads(int n)

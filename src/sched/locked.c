@@ -26,7 +26,7 @@ static void count_waiting(int change)
 }
 
 /* Sleep outside of the idle list; whoever wakes us has taken us off the count. */
-static bool wait_for_p(struct m *mp)
+bool locked_wait_for_p(struct m *mp)
 {
 	lock_acquire(&sched.lock);
 	bool is_ending = load_rlx(&sched.run_state) == RUN_ENDING; /* relaxed: under the lock */
@@ -50,7 +50,7 @@ bool locked_m_wait(struct m *mp)
 	count_waiting(1);
 	if (load_rlx(&mp->p)) /* relaxed: our own */
 		start_m(release_p(mp), false);
-	return wait_for_p(mp);
+	return locked_wait_for_p(mp);
 }
 
 bool locked_g_hand_over(struct m *mp, struct g *gp)
@@ -79,6 +79,8 @@ bool locked_g_hand_over(struct m *mp, struct g *gp)
 
 void *locked_m_end(struct m *mp)
 {
+	if (mp->is_host && !pinned_end(mp))
+		return schedule(mp);
 	mp->locked_g = NULL;
 	count_waiting(1); /* as in locked_m_wait(): it runs nothing any more */
 	if (mp->id != 0) {
@@ -86,8 +88,14 @@ void *locked_m_end(struct m *mp)
 		return mp->g0_sp; /* m_run() gives the P away and ends the thread */
 	}
 	start_m(release_p(mp), false);
-	(void)wait_for_p(mp); /* nobody hands a P to it again: LT2 */
+	(void)locked_wait_for_p(mp); /* nobody hands a P to it again: LT2 */
 	return mp->g0_sp;
+}
+
+void locked_release(struct m *mp, struct g *gp)
+{
+	gp->locked_m = gp->is_pinned ? mp : NULL;
+	mp->locked_g = mp->is_host ? &pinned_mark : NULL;
 }
 
 void goro_lock_thread(void)
@@ -109,6 +117,5 @@ void goro_unlock_thread(void)
 		return; /* as in Go */
 	if (--mp->curg->lock_depth > 0)
 		return;
-	mp->curg->locked_m = NULL;
-	mp->locked_g = NULL;
+	locked_release(mp, mp->curg);
 }

@@ -8,7 +8,8 @@
  * LO2  A slice is counted once: a G taken from the next slot goes on with the slice of the G
  *      that put it there, so that two Gs which wake each other share one slice and cannot
  *      shut out the rest.
- * LO3  A G with a thread of its own runs on that M only.
+ * LO3  A G with a thread of its own runs on that M only, and that M nothing else; the same holds
+ *      for those that are pinned to one M.
  *
  * Locking: none of its own. Go: schedule, execute in runtime/proc.go; ours returns the context to
  * the switch instead of jumping to it, so that calls and returns stay paired (arch.h, AR2).
@@ -16,6 +17,7 @@
 #include "arch/arch.h"
 #include "base/sanitize.h"
 #include "os/os.h"
+#include "sched/cxx.h"
 #include "sched/sched.h"
 
 bool sanitize_is_on;
@@ -78,18 +80,26 @@ SANITIZE_NOTHING static void *sanitize_on_g0(void *arg)
 
 SANITIZE_NOTHING void switch_to_g0(struct m *mp, struct g *gp, void *(*fn)(void *))
 {
-	if (likely(!sanitize_is_on)) {
+	if (likely(!has_more_to_switch)) {
 		ctx_switch(&gp->sp, mp->g0_sp, fn, gp);
 		return;
 	}
-	mp->g0_fn = fn;
-	sanitize_leave_g(mp, gp);
-	ctx_switch(&gp->sp, mp->g0_sp, sanitize_on_g0, gp);
-	sanitize_enter_g(gp);
+	struct cxx_globals cxx = cxx_take(mp->cxx); /* CE1 */
+	if (sanitize_is_on) {
+		mp->g0_fn = fn;
+		sanitize_leave_g(mp, gp);
+		ctx_switch(&gp->sp, mp->g0_sp, sanitize_on_g0, gp);
+		sanitize_enter_g(gp);
+	} else {
+		ctx_switch(&gp->sp, mp->g0_sp, fn, gp);
+	}
+	cxx_put(m_self()->cxx, cxx); /* perhaps on another thread */
 }
 
 SANITIZE_NOTHING noreturn void leave_for_g0(struct m *mp, struct g *gp, void *(*fn)(void *))
 {
+	if (has_more_to_switch)
+		(void)cxx_take(mp->cxx); /* what goro_exit() left behind: CE1 */
 	if (likely(!sanitize_is_on))
 		ctx_leave(mp->g0_sp, fn, gp);
 	mp->g0_fn = fn;
@@ -136,6 +146,22 @@ void slice_begin(struct p *pp)
 		preempt_clear(pp);
 }
 
+/* What an M runs that is not for every G: LO3. NULL: the run has ended. */
+__attribute__((noinline)) static struct g *bound_next(struct m *mp)
+{
+	if (mp->locked_g == &pinned_mark)
+		return pinned_next(mp);
+	return locked_m_wait(mp) ? mp->locked_g : NULL;
+}
+
+/* gp is not for every M: LO3. */
+__attribute__((noinline)) static enum placed place_bound(struct m *mp, struct g *gp)
+{
+	if (gp->is_pinned && !gp->is_stopped && gp->lock_depth == 0)
+		return pinned_place(mp, gp);
+	return locked_g_hand_over(mp, gp) ? PLACED_ELSEWHERE : PLACED_RUN_OVER;
+}
+
 void *schedule(struct m *mp)
 {
 	return schedule_picked(mp, NULL);
@@ -146,11 +172,11 @@ void *schedule_picked(struct m *mp, struct g *gp)
 	for (;; gp = NULL) {
 		bool inherits_slice = false;
 		if (unlikely(mp->locked_g)) { /* LO3 */
-			if (!locked_m_wait(mp))
+			if (!(gp = bound_next(mp)))
 				return mp->g0_sp;
 			/* Always: two locked Gs that wake each other would shut out the rest. */
 			slice_begin(load_rlx(&mp->p)); /* relaxed: our own; LO2 */
-			return execute(mp, mp->locked_g);
+			return execute(mp, gp);
 		}
 		if (!gp)
 			gp = find_runnable(mp, &inherits_slice);
@@ -163,9 +189,11 @@ void *schedule_picked(struct m *mp, struct g *gp)
 			wake(); /* somebody must keep the new timer while this G runs */
 		}
 		if (unlikely(gp->locked_m)) { /* LO3 */
-			if (!locked_g_hand_over(mp, gp))
+			enum placed placed = place_bound(mp, gp);
+			if (placed == PLACED_RUN_OVER)
 				return mp->g0_sp;
-			continue;
+			if (placed == PLACED_ELSEWHERE)
+				continue;
 		}
 		if (!inherits_slice)
 			slice_begin(load_rlx(&mp->p)); /* relaxed: our own; LO2 */

@@ -17,6 +17,7 @@
 
 #include "base/rand.h"
 #include "os/os.h"
+#include "sched/cxx.h"
 #include "sched/sched.h"
 
 struct m *m_new(void)
@@ -83,12 +84,15 @@ void m_run(struct m *mp)
 	mp->altstack = os_altstack_install();
 	int64_t slack_ns = os_thread_precise_waits();
 	sanitize_m_begin(mp);
+	mp->cxx = cxx_of_thread();
+	struct cxx_globals cxx = cxx_take(mp->cxx); /* goro_run() in a catch block: CE1 */
 	schedule_until_end(mp);
 	if (load_rlx(&mp->p) && mp->is_leaving) { /* relaxed: our own */
 		lock_acquire(&sched.lock);
 		on_way_begin(mp); /* if it has to be another thread: as soon as we are gone */
 		start_m_locked(release_p(mp), false);
 	}
+	cxx_put(mp->cxx, cxx);
 	os_altstack_remove(mp->altstack);
 	if (is_initial)
 		os_thread_usual_waits(slack_ns); /* it is the program's again */

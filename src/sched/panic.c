@@ -42,6 +42,7 @@
 #include "base/fatal.h"
 #include "goro.h"
 #include "os/os.h"
+#include "sched/cxx.h"
 #include "sched/sched.h"
 
 #define MESSAGE_BYTES 1024
@@ -57,6 +58,7 @@ struct try_frame {
 	struct deferred *deferred;  /* a plain thread's: PN8 */
 	char *msg;
 	size_t msg_size;
+	struct cxx_globals cxx;     /* exceptions around it: CE1 */
 	jmp_buf back;
 };
 
@@ -374,11 +376,23 @@ void goro_panic(const char *fmt, ...)
 	panic_with(n < 0 ? fmt : heap ? heap : message, heap, false);
 }
 
+static struct cxx_globals *cxx_here(void)
+{
+	struct m *mp = m_self();
+
+	if (!has_more_to_switch)
+		return NULL;
+	return mp ? mp->cxx : cxx_of_thread();
+}
+
 /* setjmp stands in a function of its own, whose locals nobody changes after it. */
 __attribute__((noinline)) static bool try_call(struct try_frame *try, void (*fn)(void *), void *arg)
 {
-	if (_setjmp(try->back) != 0)
+	try->cxx = cxx_get(cxx_here());
+	if (_setjmp(try->back) != 0) {
+		cxx_put(cxx_here(), try->cxx); /* those in the frames that were left are over */
 		return false;
+	}
 	ctx_call(fn, arg); /* PN6 */
 	return true;
 }

@@ -19,6 +19,10 @@
  *      the starter is asked for one first, and the G runs on until then.
  * PR6  A thread that sleeps in the kernel is not signalled: its P will be taken (handoff.c). The
  *      signal would end the call, and a sleep that is repeated begins anew each time.
+ * PR7  When the run ends, a goroutine that makes no call within END_AFTER_NS, and whose calls so
+ *      far are all in the program's own code, ends where it stands, so that goro_run() returns:
+ *      nothing of libc is locked by it then. It is left as one that is parked. Whoever forbids to
+ *      be stopped is waited for.
  *
  * We do not move the goroutine to another thread, nor change its registers: it may be inside
  * malloc, hold a pthread mutex, or have the address of a thread-local in a register.
@@ -34,10 +38,13 @@
 #include "queue/runq.h"
 #include "sched/sched.h"
 
+#define END_AFTER_NS INT64_C(50000000)  /* PR7 */
+#define END_REPEAT_NS INT64_C(5000000)
 #define STOP_LOST_NS INT64_C(100000000) /* a signal that has not come by then */
 
 atomic_of(uint64_t) attention;
 void (*preempt_capture_hook)(const void *context);
+bool (*preempt_end_hook)(const struct g *gp, const void *context);
 bool (*preempt_urgent_hook)(void);
 
 /* Why a signal stopped nobody: GORODEBUG=preempt=1 prints them. */
@@ -61,6 +68,7 @@ static struct {
 	uint32_t max_stopped;
 	bool is_on;
 	bool is_traced;
+	int64_t ending_since;   /* sysmon: or 0 */
 	atomic_of(int) capture_tid; /* the signal on its way to this thread is for a report */
 	atomic_of(uint64_t) n_sent;
 	atomic_of(uint64_t) n[STOP_OUTCOME_COUNT];
@@ -180,10 +188,8 @@ static void stop_end(struct m *mp, struct g *gp)
 	lock_release(&sched.lock);
 	gp->is_stopped = false;
 	mp->stop_context = NULL;
-	if (gp->lock_depth == 0) {
-		gp->locked_m = NULL;
-		mp->locked_g = NULL;
-	}
+	if (gp->lock_depth == 0)
+		locked_release(mp, gp);
 	g_transition(gp, G_RUNNABLE, G_RUNNING);
 }
 
@@ -210,6 +216,32 @@ static void stop_here(struct m *mp, struct g *gp, const void *context)
 	}
 }
 
+static void *leave_on_g0(void *arg)
+{
+	struct g *gp = arg;
+	struct m *mp = gp->m;
+
+	mp->curg = NULL;
+	gp->m = NULL;
+	g_transition(gp, G_RUNNING, G_RUNNABLE);
+	return mp->g0_sp; /* it is buried where it stands */
+}
+
+/* PR7. In the handler. Returns if it must go on. */
+static void leave_at_end(struct m *mp, struct g *gp, const void *context)
+{
+	if (!mp->altstack || gp->nopreempt_depth || !preempt_end_hook ||
+	    !preempt_end_hook(gp, context))
+		return;
+	lock_acquire(&sched.lock);
+	store_rlx(&mp->is_taken, 0); /* relaxed: HO2 */
+	if (load_rlx(&mp->p))        /* relaxed: under the lock */
+		world_put_away(release_p(mp));
+	lock_release(&sched.lock);
+	os_signals_set_as_after(context);
+	switch_to_g0(mp, gp, leave_on_g0); /* does not return */
+}
+
 static enum stop_outcome stop(struct m *mp, const void *context)
 {
 	struct g *gp = mp->curg;
@@ -219,6 +251,8 @@ static enum stop_outcome stop(struct m *mp, const void *context)
 		return STOP_INSIDE;
 	store_rlx(&mp->at, AT_RUNTIME); /* relaxed: ordered by the fence */
 	fence_light();                  /* AT-ENTER */
+	if (load_acq(&sched.run_state) == RUN_ENDING) /* RUN-STATE */
+		leave_at_end(mp, gp, context);
 	enum stop_outcome outcome = stop_begin(mp, gp);
 	if (outcome == STOP_DONE)
 		stop_here(mp, gp, context);
@@ -230,7 +264,6 @@ static void on_signal(int signo, siginfo_t *info, void *context)
 {
 	struct m *mp = m_self();
 	int saved_errno = self_errno();
-
 
 	/*
 	 * Whoever sent this one: two that wait for a thread are one for the kernel, so that ours
@@ -251,6 +284,16 @@ static void on_signal(int signo, siginfo_t *info, void *context)
 /* ---- stopping: sysmon ---- */
 
 /* Under sched.lock. */
+static void stop_signal(struct m *mp, int64_t now)
+{
+	os_signal_insist(SIGURG, on_signal, &preempt.old);
+	mp->stop_asked_at = now;
+	add_rlx(&preempt.n_sent, 1);  /* relaxed: a statistic */
+	store_rel(&mp->stop_asked, 1); /* STOP-ASK */
+	os_thread_signal(mp->tid, SIGURG);
+}
+
+/* Under sched.lock. */
 static void stop_ask(struct p *pp, int64_t now)
 {
 	struct m *mp = load_acq(&pp->m); /* P-OWNER */
@@ -269,11 +312,23 @@ static void stop_ask(struct p *pp, int64_t now)
 	if (load_rlx(&mp->stop_asked) && /* relaxed: a look */
 	    now - mp->stop_asked_at < STOP_LOST_NS)
 		return;
-	os_signal_insist(SIGURG, on_signal, &preempt.old);
-	mp->stop_asked_at = now;
-	add_rlx(&preempt.n_sent, 1);  /* relaxed: a statistic */
-	store_rel(&mp->stop_asked, 1); /* STOP-ASK */
-	os_thread_signal(mp->tid, SIGURG);
+	stop_signal(mp, now);
+}
+
+/* PR7 */
+void preempt_end_loops(int64_t now)
+{
+	if (!preempt.ending_since)
+		preempt.ending_since = now;
+	if (!preempt.is_on || now - preempt.ending_since < END_AFTER_NS ||
+	    !lock_acquire_within(&sched.lock, 0))
+		return;
+	for (struct m *mp = sched.all_m; mp; mp = mp->all_link)
+		if (load_rlx(&mp->at) == AT_PROGRAM && /* relaxed: a hint */
+		    now - mp->stop_asked_at >= END_REPEAT_NS &&
+		    !os_thread_is_asleep(mp->tid, false)) /* PR6 */
+			stop_signal(mp, now);
+	lock_release(&sched.lock);
 }
 
 void preempt_watch(struct p *pp, int64_t now)
@@ -285,12 +340,15 @@ void preempt_watch(struct p *pp, int64_t now)
 		pp->seen_tick = tick;
 		pp->seen_since = now;
 	}
+	if (!is_stopping && now - pp->seen_since < SLICE_NS)
+		return;
+	bool others_wait = somebody_waits(pp, now);
 	/* A request that nobody needs would only make every call look: PR1. */
-	if ((!is_stopping && now - pp->seen_since < SLICE_NS) || !somebody_waits(pp, now))
+	if (!others_wait && !pinned_wait(pp))
 		return;
 	bool was_asked = load_rlx(&pp->preempt); /* relaxed: a look */
 	preempt_ask(pp);
-	if (was_asked)
+	if (was_asked && others_wait) /* those that are pinned here could not run then, either */
 		stop_ask(pp, now);
 }
 
@@ -303,6 +361,7 @@ void preempt_install(void)
 
 	preempt.max_stopped = os_maxstopped(&is_good); /* boot.c complains */
 	preempt.is_on = mode != 0;
+	preempt.ending_since = 0;
 	preempt.is_traced = mode == 1;
 	os_signal_install(SIGURG, on_signal, &preempt.old);
 }

@@ -39,6 +39,8 @@ struct sched {
 	struct m *all_m;                   /* lock */
 	uint32_t n_m, next_m_id;           /* lock */
 	uint32_t n_m_waiting_locked;       /* lock: Ms that wait for their locked G, or leave */
+	struct m *hosts;                   /* lock: Ms that Gs are pinned to */
+	uint32_t n_hosts;                  /* lock */
 	atomic_of(uint32_t) is_start_wanted; /* lock to write: SR1 in starter.c */
 	bool has_looker;                   /* lock: an M was woken to look for an idle P; HO6 */
 	uint32_t n_to_start;               /* lock: threads that the starter has been asked for */
@@ -272,6 +274,7 @@ struct spawn_request {
 	const struct goro_site_ *site;
 	void *pc;
 	void (*fn)(void);
+	bool is_pinned;
 	bool no_preempt;      /* as if within goro_nopreempt_begin and _end */
 	bool goes_behind;     /* others run first: not into the next slot */
 	bool has_ctx;         /* in place of the spawner's context: */
@@ -330,11 +333,15 @@ void preempt_ask_all(void);
 void preempt_clear(struct p *pp);
 /* Sysmon, under sched.lock: ask a G that has had its slice, and stop it if it does not listen. */
 void preempt_watch(struct p *pp, int64_t now);
+/* Sysmon, when the run ends: those that make no call any more. */
+void preempt_end_loops(int64_t now);
 void preempt_install(void);
 void preempt_remove(void);
 /* For reports: send the signal that preempt_capture_hook answers. */
 void preempt_capture(int tid);
 extern void (*preempt_capture_hook)(const void *context);
+/* In the handler: is all that gp is in the program's own code? PR7 */
+extern bool (*preempt_end_hook)(const struct g *gp, const void *context);
 /* sync/: a SIGURG that is not ours. False: it goes to the program's handler. */
 extern bool (*preempt_urgent_hook)(void);
 /* True: the calling goroutine uses a cancelled context. */
@@ -427,7 +434,30 @@ int m_start_thread(struct m *mp);
 /* Make the calling thread mp and schedule until the run ends. */
 void m_run(struct m *mp);
 
+/* ---- pinned.c ---- */
+
+extern struct g pinned_mark;    /* PD4 */
+extern struct m pinned_nowhere; /* locked_m of a pinned G that has not been picked yet */
+void pinned_make(struct g *gp);
+/*
+ * gp, which is pinned and neither locked nor stopped, was picked by mp. HERE: mp is its host and
+ * runs it. ELSEWHERE: pick another one. RUN_OVER: the run has ended.
+ */
+enum placed { PLACED_HERE, PLACED_ELSEWHERE, PLACED_RUN_OVER };
+enum placed pinned_place(struct m *mp, struct g *gp);
+/* The next G of a host, which has a P then. NULL: the run has ended. */
+struct g *pinned_next(struct m *mp);
+/* Under sched.lock: Gs that are pinned to the thread that has pp wait for it. */
+bool pinned_wait(struct p *pp);
+/* A pinned G has ended on its host. True: it was locked, and nobody else is pinned there. */
+bool pinned_end(struct m *mp);
+
 /* ---- locked.c ---- */
+
+/* Sleep outside of the idle list until somebody brings a P. False: the run has ended. */
+bool locked_wait_for_p(struct m *mp);
+/* The G that runs on mp is not locked to it any more, nor stopped there. */
+void locked_release(struct m *mp, struct g *gp);
 
 /* Give the P away and sleep until somebody hands over our locked G. False: the run has ended. */
 bool locked_m_wait(struct m *mp);

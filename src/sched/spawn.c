@@ -52,7 +52,7 @@ void g_wipe(struct g *gp)
 	gp->ctx = NULL;
 	gp->locked_m = NULL;
 	gp->lock_depth = 0;
-	gp->is_stopped = false;
+	gp->is_pinned = gp->is_stopped = false;
 	gp->syscall_depth = 0;
 	gp->name = NULL;
 	gp->tsan_fiber = gp->asan_fake_stack = NULL;
@@ -133,6 +133,8 @@ static int g_fill(struct g *gp, const struct spawn_request *r, const struct spaw
 	gp->name = heap->name;
 	gp->nopreempt_depth = r->no_preempt;
 	args_copy(gp, r, heap);
+	if (unlikely(r->is_pinned))
+		pinned_make(gp);
 	if (unlikely(r->name != NULL))
 		format_to(gp->name, NAME_MAX_BYTES, "%s", r->name);
 	return 0;

@@ -54,8 +54,9 @@ int64_t sysmon_trace_period;
 
 static bool all_idle(void)
 {
-	return load_rlx(&idle.n_p) ==    /* relaxed: ordered by the fence */
-	       load_acq(&sched.n_procs); /* PROCS-SET */
+	return load_rlx(&idle.n_p) ==       /* relaxed: ordered by the fence */
+		       load_acq(&sched.n_procs) && /* PROCS-SET */
+	       load_acq(&sched.run_state) != RUN_ENDING; /* RUN-STATE */
 }
 
 void sysmon_wake_if_asleep(void)
@@ -121,6 +122,8 @@ static void duties(int64_t now)
 {
 	if (load_acq(&sysmon.must_dump) && sysmon_dump_hook) /* SYSMON-DUMP */
 		sysmon_dump_hook();
+	if (load_acq(&sched.run_state) == RUN_ENDING) /* RUN-STATE */
+		preempt_end_loops(now);
 	if (garbage_exists())
 		starter_wake();
 	poll_if_nobody_does();

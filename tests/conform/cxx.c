@@ -65,6 +65,76 @@ GORO_CASE(panic_and_exit_leave_cxx_frames_without_destructors, .id = "PAN-03")
 	expect_eq(counts.n_caught, 0);
 }
 
+/* ---- CE1: exceptions in flight go with the goroutine ---- */
+
+static void go_all(void (*fn)(void *), int n, struct cxx_counts *counts)
+{
+	for (int i = 0; i < n; i++)
+		require_eq(goro_spawn(fn, counts), 0);
+}
+
+GORO_CASE(goroutines_park_inside_catch_blocks, .id = "PAN-03", .is_race = true)
+{
+	enum { GOROUTINES = 40 };
+	struct cxx_counts counts = {.rounds = tap_share(80) / TAP_SLOWER + 4};
+	go_all(cxx_parks_in_handlers, GOROUTINES, &counts);
+	wait_for(goro_count() == 1);
+	expect_eq(counts.n_ended, GOROUTINES);
+	expect_eq(counts.n_caught, GOROUTINES * counts.rounds);
+	expect_eq(counts.n_wrong, 0);
+}
+
+GORO_CASE(goroutines_park_in_destructors_while_an_exception_is_on_its_way, .id = "PAN-03",
+	  .is_race = true)
+{
+	enum { GOROUTINES = 40 };
+	struct cxx_counts counts = {.rounds = tap_share(60) / TAP_SLOWER + 3};
+	go_all(cxx_parks_in_destructors, GOROUTINES, &counts);
+	wait_for(goro_count() == 1);
+	expect_eq(counts.n_ended, GOROUTINES);
+	expect_gt(counts.n_caught, GOROUTINES * counts.rounds);
+	expect_eq(counts.n_wrong, 0);
+	expect_eq(counts.n_destroyed, counts.n_made);
+}
+
+GORO_CASE(goroutine_does_not_find_the_exceptions_of_others, .id = "PAN-03", .is_race = true)
+{
+	enum { GOROUTINES = 20 };
+	struct cxx_counts counts = {.rounds = tap_share(40) / TAP_SLOWER + 4};
+	go_all(cxx_parks_in_handlers, GOROUTINES, &counts);
+	go_all(cxx_exits_in_handler, GOROUTINES, &counts);
+	for (int i = 0; i < 10; i++) {
+		go_all(cxx_finds_none, GOROUTINES, &counts);
+		go_all(cxx_panics_in_handler, GOROUTINES, &counts);
+		goro_yield();
+	}
+	wait_for(goro_count() == 1);
+	expect_eq(counts.n_ended, 11 * GOROUTINES);
+	expect_eq(counts.n_caught, GOROUTINES * counts.rounds + 10 * GOROUTINES);
+	expect_eq(counts.n_wrong, 0);
+}
+
+static int run_with_handlers(void *counts)
+{
+	go_all(cxx_finds_none, 20, counts);
+	go_all(cxx_exits_in_handler, 20, counts);
+	wait_for(goro_count() == 1);
+	return 6;
+}
+
+TAP_CASE(run_inside_a_catch_block, .id = "PAN-03")
+{
+	struct cxx_counts counts = {0};
+	for (int i = 1; i <= 3; i++) {
+		expect_eq(cxx_runs_in_handler(run_with_handlers, &counts), 6);
+		expect_eq(counts.n_ended, 20 * i);
+	}
+	expect_eq(counts.n_wrong, 0);
+	/* In plain threads, too. */
+	cxx_panics_in_handler(&counts);
+	expect_eq(counts.n_caught, 1);
+}
+
 /* A try that an exception could pass would be left open behind it. */
 static void call_try(void *unused)
 {

@@ -24,6 +24,13 @@ void cxx_catches_for_others(void *arg);
 void cxx_panics_inside_guards(void *arg);
 void cxx_panics_inside_catch_all(void *arg);
 void cxx_exits_inside_guards(void *arg);
+/* CE1: parks in handlers, in destructors while an exception is on its way, and in both. */
+void cxx_parks_in_handlers(void *arg);
+void cxx_parks_in_destructors(void *arg);
+void cxx_finds_none(void *arg);
+void cxx_exits_in_handler(void *arg);
+void cxx_panics_in_handler(void *arg);
+int cxx_runs_in_handler(int (*run)(void *), void *arg);
 /* Throws, and nobody inside catches. */
 void cxx_throws(void *unused);
 void cxx_catches_around(void (*fn)(void *), void *arg);

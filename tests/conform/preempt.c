@@ -547,6 +547,79 @@ TAP_CASE(run_ends_with_stopped_goroutines, .id = "PAN-02", .is_race = true)
 	}
 }
 
+static int for_ever; /* is never set */
+
+static void loops_for_ever(void *unused)
+{
+	(void)unused;
+	while (!__atomic_load_n(&for_ever, __ATOMIC_RELAXED))
+		continue;
+}
+
+static void allocates_for_ever(void *unused)
+{
+	(void)unused;
+	while (!__atomic_load_n(&for_ever, __ATOMIC_RELAXED)) {
+		free(malloc(5000));
+		for (volatile int i = 0; i < 100; i++)
+			continue;
+	}
+}
+
+static void locks_and_loops(void *unused)
+{
+	goro_lock_thread();
+	loops_for_ever(unused);
+}
+
+static void loops_in_three_ways(void)
+{
+	for (int i = 0; i < 2; i++) {
+		goro_spawn(loops_for_ever, NULL);
+		goro_spawn(allocates_for_ever, NULL);
+		goro_spawn(locks_and_loops, NULL);
+	}
+}
+
+static int leaves_loops_behind(void *unused)
+{
+	(void)unused;
+	loops_in_three_ways();
+	goro_sleep(GORO_MS(30));
+	return 8;
+}
+
+/* On the thread of goro_run(), which must come back from under the loop. */
+static int leaves_main_to_a_loop(void *unused)
+{
+	loops_in_three_ways();
+	goro_spawn(loops_for_ever, unused);
+	for (int i = 0; i < 10; i++)
+		goro_yield();
+	return 6;
+}
+
+/* PR7 */
+TAP_CASE(run_ends_although_loops_are_left_behind, .id = "PAN-02", .is_race = true)
+{
+	sigset_t before, after;
+	if (TAP_SANITIZED)
+		tap_skip("the library may not look at the code that is interrupted");
+	sigprocmask(SIG_SETMASK, NULL, &before);
+	for (int i = 0; i < 5; i++) {
+		int64_t start = tap_now();
+		expect_eq(goro_run(leaves_loops_behind, NULL), 8);
+		expect_eq(goro_run(leaves_main_to_a_loop, NULL), 6);
+		expect_lt(tap_now() - start, GORO_SEC(2) * TAP_SLOWER);
+		for (int j = 0; j < 1000; j++) /* malloc is whole, and nobody is in it */
+			free(malloc((size_t)j * 10));
+	}
+	sigprocmask(SIG_SETMASK, NULL, &after);
+	for (int signo = 1; signo < 65; signo++)
+		expect_eq(sigismember(&after, signo), sigismember(&before, signo));
+	wait_for(thread_count() == 1);
+}
+
 static void locks_and_works(int *n_wrong)
 {
 	goro_lock_thread();

@@ -235,6 +235,11 @@ void os_signal_forward(int signo, siginfo_t *info, void *context, const struct s
 	(void)old;
 }
 
+void os_signals_set_as_after(const void *context)
+{
+	(void)context;
+}
+
 void os_context_repeat_call(void *context)
 {
 	(void)context;
@@ -334,7 +339,16 @@ bool locked_g_hand_over(struct m *mp, struct g *gp)
 	(void)gp;
 	return false;
 }
+
+bool locked_wait_for_p(struct m *mp)
+{
+	(void)mp;
+	return false;
+}
 #endif
+#include "sched/pinned.c"
+
+bool has_more_to_switch;
 
 #ifdef MODEL_CALLS
 #define MODEL_AT AT_RUNTIME

@@ -1,0 +1,76 @@
+/*
+ * leftover.c - may a goroutine that a run leaves behind end where it stands?
+ *
+ *   the run ends -> sysmon -> SIGURG -> preempt.c -> [is_own_code]
+ *
+ * LE1  Every frame, from the one that was interrupted to the goroutine's first, is known, and is
+ *      code of the module that the goroutine's function is from, which is not libc's. So no frame
+ *      is in malloc, stdio or the dynamic loader, nor in a library that has a lock of its own.
+ *      What the program itself holds stays held, as with a goroutine that is parked.
+ *
+ * In a static program, where libc is in the same module, and without _dl_find_object, which is the
+ * only way to ask without a lock, the answer is no.
+ *
+ * Locking: none; in a signal handler. Go: none: there the process ends.
+ */
+#include <dlfcn.h>
+#include <stdlib.h>
+
+#include "arch/arch.h"
+#include "debug/unwind.h"
+#include "sched/sched.h"
+
+#ifdef DLFO_STRUCT_HAS_EH_DBASE /* glibc 2.35 and later */
+extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
+
+static const void *module_of(uintptr_t pc)
+{
+	struct dl_find_object found;
+
+	if (!_dl_find_object || _dl_find_object((void *)pc, &found) != 0)
+		return NULL;
+	return found.dlfo_map_start;
+}
+#else
+static const void *module_of(uintptr_t pc)
+{
+	(void)pc;
+	return NULL;
+}
+#endif
+
+struct walk {
+	const void *own;
+	bool is_own, is_whole;
+};
+
+static bool walk_frame(const struct unwind_frame *frame, void *arg)
+{
+	struct walk *w = arg;
+
+	w->is_whole = frame->pc >= (uintptr_t)ctx_start && frame->pc < (uintptr_t)ctx_make;
+	/* The library's first frames, which may be of a shared one. */
+	if (w->is_whole || module_of(frame->pc) == module_of((uintptr_t)ctx_start))
+		return true;
+	w->is_own = module_of(frame->pc) == w->own;
+	return w->is_own;
+}
+
+/* LE1 */
+static bool is_own_code(const struct g *gp, const void *context)
+{
+	struct walk w = {.own = module_of((uintptr_t)gp->fn), .is_own = true};
+	struct unwind_bounds bounds = {gp->stack.lo, gp->stack.hi};
+	struct unwind_regs regs;
+
+	if (!w.own || w.own == module_of((uintptr_t)abort))
+		return false;
+	unwind_regs_from_signal(&regs, context);
+	(void)unwind_walk(&regs, bounds, walk_frame, &w);
+	return w.is_own && w.is_whole;
+}
+
+__attribute__((constructor)) static void leftover_install(void)
+{
+	preempt_end_hook = is_own_code;
+}
