@@ -12,8 +12,8 @@
  *      which is waited for in their place. So a dial costs no goroutine and no thread.
  * DI3  A socket goes to the poller after connect() was called: before that it would report a
  *      hangup. Until it has won nobody else knows its number.
- * DI4  A socket that can be written is connected only if it has a peer and no error, and the peer
- *      is not itself: a port of the ephemeral range may be dialled from that same port.
+ * DI4  That a socket can be written does not say that it is connected: another connect() does. And
+ *      the peer may be itself: a port of the ephemeral range is dialled from that same port.
  *
  * Locking: none. Go: net/dial.go, tcpsock_posix.go, sock_posix.go, with goroutines in place of DI2,
  * and two lists of addresses of which each is tried one by one.
@@ -243,17 +243,14 @@ static bool attempts_together(struct dialling *d)
 enum { CONNECTING, CONNECTED, CONNECTED_TO_ITSELF };
 
 /* One of these, or why not. */
-static int attempt_result(int fd, bool is_stream)
+static int attempt_result(int fd, const union inet_address *to, bool is_stream)
 {
-	int events = os_fd_poll(fd, POLLOUT, GORO_POLL);
+	int error = os_socket_connect(fd, &to->any, inet_size(to)); /* DI4 */
 
-	if (events <= 0)
-		return events ? events : CONNECTING;
-	int error = os_socket_option(fd, SOL_SOCKET, SO_ERROR); /* DI4 */
-	if (error)
-		return error < 0 ? error : -error;
-	if (os_socket_has_peer(fd) < 0)
-		return events & POLLHUP ? -ECONNRESET : CONNECTING;
+	if (error == -EALREADY || error == -EINPROGRESS || error == -EINTR)
+		return CONNECTING;
+	if (error && error != -EISCONN)
+		return error;
 	return is_stream && os_socket_is_loop(fd) ? CONNECTED_TO_ITSELF : CONNECTED;
 }
 
@@ -282,7 +279,7 @@ static int attempts_look(struct dialling *d)
 	for (uint32_t i = 0; i < d->n;) {
 		int fd = d->fd[i];
 		const union inet_address *to = d->to[i];
-		int result = attempt_result(fd, d->net->type == SOCK_STREAM);
+		int result = attempt_result(fd, to, d->net->type == SOCK_STREAM);
 		if (result == CONNECTING) {
 			i++;
 			continue;
@@ -291,13 +288,11 @@ static int attempts_look(struct dialling *d)
 		if (result == CONNECTED)
 			return fd;
 		fd_abandon(fd);
-		if (result < 0) {
-			dial_failed(d, result);
-		} else if (d->tries_more > 0) {
+		/* Connected to itself: nobody listens there, unless another port says otherwise. */
+		dial_failed(d, result < 0 ? result : -ECONNREFUSED);
+		if (result > 0 && d->tries_more > 0) {
 			d->tries_more--;
-			attempt_start(d, to); /* from another port */
-		} else {
-			dial_failed(d, -ECONNREFUSED); /* nobody listens there */
+			attempt_start(d, to);
 		}
 	}
 	return -1;

@@ -52,20 +52,22 @@ int goro_accept(int fd, struct sockaddr *address, socklen_t *size)
 	return got;
 }
 
-/* The connection is being made: 0 when it is there. */
-static int connect_wait(struct io *io)
+/*
+ * The connection is being made: 0 when it is there. To ask again says more than SO_ERROR, which is
+ * 0 as well while an event of an earlier life has woken us, and it leaves a socket whose attempt
+ * failed ready for another one.
+ */
+static int connect_wait(struct io *io, const struct sockaddr *address, socklen_t size)
 {
-	for (;;) {
-		int error = io_wait(io);
+	int error;
+
+	do {
+		error = io_wait(io);
 		if (error)
 			return error;
-		error = os_socket_option(io->number, SOL_SOCKET, SO_ERROR);
-		if (error)
-			return error < 0 ? error : -error;
-		/* Writable is not connected: an event of an earlier life says nothing. */
-		if (os_socket_has_peer(io->number) > 0)
-			return 0;
-	}
+		error = os_socket_connect(io->number, address, size);
+	} while (error == -EALREADY || error == -EINPROGRESS || error == -EINTR);
+	return error == -EISCONN ? 0 : error;
 }
 
 /*
@@ -97,7 +99,7 @@ static int connect_begun(struct io *io, const struct sockaddr *address, socklen_
 	if (error == -EAGAIN && address->sa_family == AF_UNIX)
 		return connect_patiently(io, address, size);
 	if (error == -EINPROGRESS || error == -EALREADY || error == -EINTR)
-		return connect_wait(io);
+		return connect_wait(io, address, size);
 	return error;
 }
 

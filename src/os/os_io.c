@@ -246,14 +246,6 @@ bool os_socket_is_loop(int fd)
 	       sizes[0] == sizes[1] && memcmp(&ends[0], &ends[1], sizes[0]) == 0;
 }
 
-int os_socket_has_peer(int fd)
-{
-	struct sockaddr_storage address;
-	socklen_t size = sizeof(address);
-
-	return getpeername(fd, (struct sockaddr *)&address, &size) < 0 ? -errno : 1;
-}
-
 /* ---- SIGPIPE ---- */
 
 static void on_sigpipe(int signo)

@@ -48,7 +48,6 @@ int os_socket_connect(int fd, const struct sockaddr *address, socklen_t size);
  * Meanwhile the descriptor blocks, for whoever uses it.
  */
 int os_socket_connect_blocking(int fd, const struct sockaddr *address, socklen_t size, int64_t ns);
-int os_socket_has_peer(int fd);  /* 1, or -ENOTCONN */
 bool os_socket_is_loop(int fd); /* both of its ends are the same */
 
 /*
