@@ -62,7 +62,7 @@ static bool end_rare(struct polled *pd, enum poll_side side, struct glist *ready
 }
 
 /* PS1, PS3 */
-static void side_end_wait(struct polled *pd, enum poll_side side, bool is_event,
+static void side_end_wait(struct polled *pd, enum poll_side side, bool is_event, bool takes_plain,
 			  struct glist *ready)
 {
 	uint64_t old = load_rlx(&pd->side[side]); /* relaxed: the swap decides; PS3 */
@@ -74,7 +74,7 @@ static void side_end_wait(struct polled *pd, enum poll_side side, bool is_event,
 			old = load_rlx(&pd->side[side]); /* relaxed: as above */
 			continue;
 		}
-		if (old == PS_READY || (old == PS_NIL && !is_event))
+		if (old == PS_READY || (old == PS_NIL ? !is_event : !takes_plain))
 			return;
 		if (cas_acq_rel(&pd->side[side], &old, old ? PS_NIL : PS_READY)) { /* POLL-SIDE */
 			if (old)
@@ -86,12 +86,12 @@ static void side_end_wait(struct polled *pd, enum poll_side side, bool is_event,
 
 void polled_signal(struct polled *pd, enum poll_side side, struct glist *ready)
 {
-	side_end_wait(pd, side, true, ready);
+	side_end_wait(pd, side, true, true, ready);
 }
 
-void polled_kick(struct polled *pd, enum poll_side side, struct glist *ready)
+void polled_kick(struct polled *pd, enum poll_side side, bool takes_plain, struct glist *ready)
 {
 	if (MODEL_KEEP("poll-kick-fence"))
 		fence_seq_cst(); /* POLL-KICK: the reason, then who waits */
-	side_end_wait(pd, side, false, ready);
+	side_end_wait(pd, side, false, takes_plain, ready);
 }

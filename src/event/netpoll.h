@@ -65,8 +65,11 @@ bool polled_publish(struct polled *pd, enum poll_side side, uint64_t waiter);
 bool polled_withdraw(struct polled *pd, enum poll_side side, uint64_t waiter);
 /* An event: wakes who waits, or is kept. */
 void polled_signal(struct polled *pd, enum poll_side side, struct glist *ready);
-/* Wakes who waits, for another reason than an event. After the reason was written: PO5. */
-void polled_kick(struct polled *pd, enum poll_side side, struct glist *ready);
+/*
+ * Wakes who waits, for another reason than an event. After the reason was written: PO5. Unless
+ * takes_plain, only a rare waiter: for a thread that no run keeps its goroutines for.
+ */
+void polled_kick(struct polled *pd, enum poll_side side, bool takes_plain, struct glist *ready);
 
 /* ---- netpoll_epoll.c: the kernel's side ---- */
 

@@ -5,7 +5,7 @@
  *   every call -> [io_begin] -> [io_wait] -> park, netpoll -> [io_end]
  *   goro_close -> closing, kick, wait for the last reference -> close
  *
- * FD1 to FD5 stand in fd.h, PO1 to PO6 in event/netpoll.h.
+ * FD1 to FD5 and FD7 stand in fd.h, PO1 to PO6 in event/netpoll.h.
  *
  * FD6  A goroutine that waits has a record on its list of deferred calls, so that a run's end
  *      around it gives back what it holds.
@@ -139,6 +139,26 @@ static void fd_unlock(struct fd *f, enum poll_side side)
 	closer_look(f, now);
 }
 
+int fd_use(struct fd *f)
+{
+	uint32_t old = load_rlx(&f->word); /* relaxed: the swap decides */
+
+	do {
+		if ((old & (FD_KNOWN | FD_CLOSING)) != FD_KNOWN)
+			return -EBADF;
+	} while (!cas_acq(&f->word, &old, old + FD_REF)); /* FD-WORD */
+	return 0;
+}
+
+void fd_unuse(struct fd *f)
+{
+	uint32_t old = load_rlx(&f->word); /* relaxed: the swap decides */
+
+	while (!cas_acq_rel(&f->word, &old, old - FD_REF)) /* FD-WORD */
+		;
+	closer_look(f, old - FD_REF);
+}
+
 static void hold_nothing(void *arg)
 {
 	(void)arg;
@@ -168,10 +188,27 @@ static void hold_drop(struct deferred *d)
 	if (hold->published)
 		(void)polled_withdraw(&hold->fd->polled, hold->side, hold->published);
 	lock_release(&hold->fd->polled.lock);
+	if (hold->is_held)
+		return;
 	if (hold->locker && !hold->locker->ok)
 		unqueue(hold->fd, hold->side);
 	else
 		fd_unlock(hold->fd, hold->side);
+}
+
+void hold_begin(struct fd_hold *hold, struct io *io)
+{
+	io->is_held = true;
+	*hold = (struct fd_hold){.record = {.fn = hold_nothing, .drop = hold_drop},
+				 .fd = io->fd,
+				 .side = io->side};
+	deferred_push(&hold->record);
+}
+
+void hold_end(struct fd_hold *hold, struct io *io)
+{
+	deferred_remove(&hold->record);
+	io->is_held = false;
 }
 
 /* Under polled.lock. 1: the side is ours; 0: counted and marked as queued; -EBADF. */
@@ -302,7 +339,8 @@ static void rare_publish(void *arg)
 	struct polled *pd = &io->fd->polled;
 	struct glist self = {0};
 
-	poll_wait_begins();
+	if (rare->waiter.gp)
+		poll_wait_begins();
 	bool is_published = polled_publish(pd, io->side, rare_word(rare));
 	if (!is_published || (has_changed(io, rare->deadline) &&
 			      polled_withdraw(pd, io->side, rare_word(rare))))
@@ -319,6 +357,10 @@ static int wait_rare(struct io *io, int64_t deadline, struct fd_hold *hold)
 				 .deadline = deadline};
 	struct polled *pd = &io->fd->polled;
 
+	/* A plain thread first of all: it counts as blocked, and for what, or it is a deadlock. */
+	int error = g_self() ? 0 : poll_wait_begins_outside();
+	if (error)
+		return error;
 	rare.wait.release_arg = &rare;
 	wait_begin(&rare.wait, deadline);
 	wait_join(&rare.wait, &rare.waiter, NULL);
@@ -329,7 +371,9 @@ static int wait_rare(struct io *io, int64_t deadline, struct fd_hold *hold)
 	lock_acquire(&pd->lock);
 	(void)polled_withdraw(pd, io->side, rare_word(&rare));
 	lock_release(&pd->lock);
-	return wait_error(race);
+	error = wait_error(race);
+	/* It was extended before we were there to be told. */
+	return error == -ETIMEDOUT && !deadline_is_past(io_deadline(io)) ? 0 : error;
 }
 
 int io_wait(struct io *io)
@@ -337,7 +381,8 @@ int io_wait(struct io *io)
 	struct g *gp = g_self();
 	struct fd_hold hold = {.record = {.fn = hold_nothing, .drop = hold_drop},
 			       .fd = io->fd,
-			       .side = io->side};
+			       .side = io->side,
+			       .is_held = io->is_held};
 	int64_t deadline = io_deadline(io);
 	int error = 0;
 
@@ -383,7 +428,9 @@ int io_begin_until(struct io *io, struct fd *f, int number, enum poll_side side,
 	int error = fd_lock(io, true);
 	if (unlikely(error))
 		return error;
+	io->deadline = OS_FOREVER; /* what is there at once is had whatever the call's own says */
 	int64_t deadline = io_deadline(io);
+	io->deadline = until;
 	if (unlikely(deadline != OS_FOREVER) && deadline_is_past(deadline)) {
 		fd_unlock(f, side);
 		return -ETIMEDOUT;
@@ -408,26 +455,38 @@ int fd_lock_unknown(struct io *io, struct fd_hold *hold, int number)
 	int error = call_is_canceled() ? -ECANCELED : fd_lock(io, false);
 	if (error)
 		return error;
-	*hold = (struct fd_hold){.record = {.fn = hold_nothing, .drop = hold_drop},
-				 .fd = io->fd,
-				 .side = POLL_WRITE};
-	deferred_push(&hold->record);
+	hold_begin(hold, io);
 	return 0;
 }
 
 void fd_unlock_unknown(struct io *io, struct fd_hold *hold)
 {
 	CALL_SCOPE;
-	deferred_remove(&hold->record);
+	hold_end(hold, io);
 	fd_unlock(io->fd, POLL_WRITE);
 }
 
-/* One that does not block all the same is waited for here: the call is a blocking one. */
+/* FD7. True: the descriptor was being closed when it was tried. */
+static bool was_gone(int number)
+{
+	const struct fd *f = fd_at(number);
+
+	if (!f || !(load_rlx(&f->word) & FD_GONE)) /* relaxed: or close(2) is over */
+		return false;
+	os_thread_yield();
+	return true;
+}
+
+/*
+ * One that does not block all the same is waited for here: the call is a blocking one. False: it
+ * does block, for as long as SO_RCVTIMEO or SO_SNDTIMEO said, or it is closed.
+ */
 static bool native_wait(int number, enum poll_side side)
 {
 	int events = side == POLL_READ ? POLLIN : POLLOUT;
 
-	return os_fd_poll(number, events, OS_FOREVER) >= 0;
+	return was_gone(number) || (os_fd_is_nonblocking(number) > 0 &&
+				    os_fd_poll(number, events, OS_FOREVER) >= 0);
 }
 
 __attribute__((noinline)) ssize_t io_native(int number, enum poll_side side, io_op *op,
@@ -470,9 +529,8 @@ static void fd_kick(struct fd *f, enum poll_side side)
 	struct glist ready = {0};
 	bool is_inside = m_self() || outside_enter();
 
-	/* Without a run no goroutine is woken: the run's end takes its wait back. */
-	if (is_inside || (load_rlx(&f->polled.side[side]) & PS_RARE)) /* relaxed: looked at again */
-		polled_kick(&f->polled, side, &ready);
+	/* Without a run no plain waiter is woken: the run's end takes its wait back. */
+	polled_kick(&f->polled, side, is_inside, &ready);
 	ready_list(&ready);
 	if (is_inside && !m_self())
 		outside_leave();
@@ -518,16 +576,16 @@ static void close_wait(struct fd *f)
 }
 
 /* The last reference is the caller's: the number is unknown from now on. */
-static void forget_now(struct fd *f, int number)
+static void forget_now(struct fd *f, int number, uint32_t word)
 {
 	netpoll_remove(number);
 	record_reset(f);
 	/* Before close(): another thread may get the number at once. */
-	store_rel(&f->word, 0); /* FD-WORD */
+	store_rel(&f->word, word); /* FD-WORD */
 }
 
 /* All calls on it end with -EBADF; then the number is unknown. 0, -EBADF: somebody else does it. */
-static int forget(struct fd *f, int number)
+static int forget(struct fd *f, int number, uint32_t word)
 {
 	int error = close_begin(f);
 
@@ -536,7 +594,7 @@ static int forget(struct fd *f, int number)
 	for (int side = 0; side < POLL_SIDES; side++)
 		fd_kick(f, side);
 	close_wait(f);
-	forget_now(f, number);
+	forget_now(f, number, word);
 	return 0;
 }
 
@@ -545,7 +603,7 @@ static int look_again(struct fd *f, int number)
 {
 	int error = netpoll_add(number, &f->polled);
 
-	return error ? error : forget(f, number);
+	return error ? error : forget(f, number, 0);
 }
 
 int fd_add(int number, enum fd_kind kind)
@@ -571,12 +629,25 @@ int fd_add(int number, enum fd_kind kind)
 	return 0;
 }
 
+/* FD7. It may take a while: SO_LINGER, the last characters of a terminal. */
+static int close_now(struct fd *f, int number)
+{
+	goro_syscall_enter();
+	int result = os_fd_close(number);
+	uint32_t old = load_rlx(&f->word); /* relaxed: the swap decides */
+	while (!cas_acq_rel(&f->word, &old, old & ~FD_GONE)) /* FD-WORD */
+		;
+	goro_syscall_exit(); /* last: the run may end around us here */
+	(void)call_enter();  /* we are in a call still */
+	return result;
+}
+
 static int close_known(struct fd *f, int number)
 {
 	CALL_SCOPE;
-	int error = forget(f, number);
+	int error = forget(f, number, FD_GONE);
 
-	return error ? error : os_fd_close(number);
+	return error ? error : close_now(f, number);
 }
 
 void fd_abandon(int number)
@@ -584,7 +655,7 @@ void fd_abandon(int number)
 	struct fd *f = fd_known(number);
 
 	if (f && close_begin(f) == 0)
-		forget_now(f, number);
+		forget_now(f, number, 0);
 	(void)os_fd_close(number);
 }
 
@@ -630,7 +701,7 @@ static int set_deadline(int number, int64_t deadline, bool is_for_reads, bool is
 		return error < 0 ? error : -EPERM;
 	}
 	CALL_SCOPE;
-	if (load_rlx(&f->word) & FD_CLOSING) /* relaxed: or it closes a moment later */
+	if (fd_use(f))
 		return -EBADF;
 	if (deadline == OS_FOREVER)
 		deadline = 0; /* none */
@@ -646,6 +717,7 @@ static int set_deadline(int number, int64_t deadline, bool is_for_reads, bool is
 		fd_kick(f, POLL_WRITE);
 	if (load_rlx(&f->polled.has_any)) /* relaxed: who sets it looks at the deadline later */
 		fd_kick(f, POLL_ANY);
+	fd_unuse(f);
 	return 0;
 }
 

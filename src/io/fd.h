@@ -13,6 +13,8 @@
  *      them; FD_QUEUED and the queue change under polled.lock.
  * FD4  The descriptor is closed by goro_close() when its own reference is the last: no call works
  *      on a number that has become another descriptor's.
+ * FD7  FD_GONE: close(2) is being made. Whoever calls then finds the number unknown, but must not
+ *      wait for the descriptor as for one that the poller never knew: no event will come.
  * FD5  FD_CLOSING and the deadlines are written, then waiters are kicked (PO5).
  *
  * Go: internal/poll.FD with fdMutex.
@@ -31,7 +33,8 @@
 #define FD_CLOSING 2u
 #define FD_LOCK(side) (4u << (side))
 #define FD_QUEUED(side) (32u << (side))
-#define FD_REF 256u
+#define FD_GONE 256u
+#define FD_REF 512u
 
 /* What is known of it. */
 enum fd_kind {
@@ -61,6 +64,7 @@ struct io {
 	int number;
 	enum poll_side side;
 	int64_t deadline; /* its own, besides the descriptor's */
+	bool is_held;     /* a hold_begin() gives the side back, should the run end */
 };
 
 /*
@@ -80,6 +84,13 @@ int64_t io_deadline(const struct io *io);
 /* Nanoseconds until the call must end, > 0; or the error that ends it now. */
 int64_t io_time_left(const struct io *io);
 
+/*
+ * One call's use of a descriptor without a side: it is not closed meanwhile, FD4. 0, -EBADF. Must
+ * not wait in between.
+ */
+int fd_use(struct fd *f);
+void fd_unuse(struct fd *f);
+
 /* What a goroutine holds while it waits, or blocks: given back when a run ends around it. FD6. */
 struct fd_hold {
 	struct deferred record;
@@ -87,7 +98,12 @@ struct fd_hold {
 	enum poll_side side;
 	uint64_t published;    /* in the side's word, or 0 */
 	struct waiter *locker; /* NULL: it has the lock; else unless ok */
+	bool is_held;          /* another record gives the side back */
 };
+
+/* While it holds a side, and waits for something else: around io_begin() of another, or a block. */
+void hold_begin(struct fd_hold *hold, struct io *io);
+void hold_end(struct fd_hold *hold, struct io *io);
 
 /*
  * The write lock of a number that the poller does not know, for goro_write_all(); kept while the

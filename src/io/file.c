@@ -107,14 +107,32 @@ static ssize_t op_splice(const void *args)
 			    copy->flags);
 }
 
-/* Of two descriptors one was not ready: wait for that one. */
-static int copy_wait(struct io *in, struct io *out)
+/* One end was not ready. NULL: the poller does not know it, and it does not block. */
+static int end_wait_for(struct io *io, int number, int events)
 {
-	if (in && os_fd_poll(in->number, POLLIN | POLLRDHUP, GORO_POLL) == 0)
-		return io_wait(in);
-	if (out)
-		return io_wait(out);
-	return in ? 0 : -EAGAIN; /* it has become ready meanwhile */
+	if (io)
+		return io_wait(io);
+	goro_syscall_enter();
+	int got = os_fd_poll(number, events, OS_FOREVER);
+	goro_syscall_exit();
+	(void)call_enter(); /* we are in a call still */
+	return got < 0 ? got : 0;
+}
+
+/*
+ * Of two ends one was not ready: wait for that one. Not for the other, which may be ready, and have
+ * been so for long: then no event comes.
+ */
+static int copy_wait(const struct copy *copy, struct io *in, struct io *out)
+{
+	const int for_reads = POLLIN | POLLRDHUP;
+	int got = os_fd_poll(copy->from, for_reads, GORO_POLL);
+
+	if (got == 0)
+		return end_wait_for(in, copy->from, for_reads);
+	if (got > 0 && (got = os_fd_poll(copy->to, POLLOUT, GORO_POLL)) == 0)
+		return end_wait_for(out, copy->to, POLLOUT);
+	return got < 0 ? got : 0; /* it has become ready meanwhile */
 }
 
 /* A side of a descriptor, if the poller knows it. */
@@ -138,27 +156,46 @@ static ssize_t copy_once(const struct copy *copy, io_op *op, bool cannot_block)
 	return n;
 }
 
+/* The read side is had, if the poller knows it. */
+static ssize_t copy_begun(const struct copy *copy, io_op *op, struct io *in)
+{
+	struct fd_hold hold;
+	struct io out;
+	bool has_out;
+	ssize_t n = copy_begin(&out, copy->to, POLL_WRITE, &has_out);
+
+	if (n)
+		return n;
+	if (has_out)
+		hold_begin(&hold, &out);
+	while ((n = copy_once(copy, op, in && has_out)) == -EAGAIN &&
+	       (n = copy_wait(copy, in, has_out ? &out : NULL)) == 0)
+		;
+	if (has_out) {
+		hold_end(&hold, &out);
+		io_end(&out);
+	}
+	return n;
+}
+
+/* Each side has a record: the run may end while we wait for the other, or block. */
 static ssize_t copy_known(const struct copy *copy, io_op *op)
 {
 	CALL_SCOPE;
-	struct io in, out;
-	bool has_in, has_out;
+	struct fd_hold hold;
+	struct io in;
+	bool has_in;
 	ssize_t n = copy_begin(&in, copy->from, POLL_READ, &has_in);
 
 	if (n)
 		return n;
-	n = copy_begin(&out, copy->to, POLL_WRITE, &has_out);
-	if (!n) {
-		while ((n = copy_once(copy, op, has_in && has_out)) == -EAGAIN &&
-		       (n = copy_wait(has_in ? &in : NULL, has_out ? &out : NULL)) == 0)
-			;
-		if (has_out)
-			io_end(&out);
-	}
-	if (has_in) {
-		in.fd->is_drained = false;
-		io_end(&in);
-	}
+	if (!has_in)
+		return copy_begun(copy, op, NULL);
+	hold_begin(&hold, &in);
+	n = copy_begun(copy, op, &in);
+	hold_end(&hold, &in);
+	in.fd->is_drained = false;
+	io_end(&in);
 	return n;
 }
 

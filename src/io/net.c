@@ -77,18 +77,23 @@ static int connect_wait(struct io *io, const struct sockaddr *address, socklen_t
 static int connect_patiently(struct io *io, const struct sockaddr *address, socklen_t size)
 {
 	const int64_t at_most = GORO_MS(20);
+	struct fd_hold hold;
 	int error = -EAGAIN;
 
+	hold_begin(&hold, io); /* the run may end meanwhile */
 	while (error == -EAGAIN || error == -EINTR) {
 		int64_t left = io_time_left(io);
-		if (left < 0)
-			return (int)left;
+		if (left < 0) {
+			error = (int)left;
+			break;
+		}
 		goro_syscall_enter();
 		error = os_socket_connect_blocking(io->number, address, size,
 						   left < at_most ? left : at_most);
 		goro_syscall_exit();
 		(void)call_enter(); /* we are in a call still */
 	}
+	hold_end(&hold, io);
 	return error;
 }
 

@@ -8,7 +8,8 @@
  *      The next read waits for that event without asking the kernel first. Only TCP: a Unix socket
  *      also stops at passed descriptors, a pipe may have packets.
  * RD2  The error that ended a goro_read_full() or goro_write_all() after some bytes is kept for the
- *      next call in that direction. One that comes again by itself is not.
+ *      next call in that direction. One that comes again by itself is not. Nor is it for a number
+ *      that the poller does not know: nobody tells when it becomes another descriptor's.
  *
  * Locking: the side's, by io_begin. Go: (*FD).Read, Write in internal/poll/fd_unix.go.
  */
@@ -180,9 +181,23 @@ static inline __attribute__((always_inline)) ssize_t write_call(io_op *op, const
 }
 
 /* MSG_DONTWAIT: no wait for the kernel, nor for who else uses the descriptor. */
-static ssize_t call_once(io_op *op, const struct rw *rw)
+static ssize_t call_once(io_op *op, const struct rw *rw, enum poll_side side)
 {
-	return call_is_canceled() ? -ECANCELED : op(rw);
+	struct fd *f = fd_known(rw->fd);
+
+	if (unlikely(call_is_canceled()))
+		return -ECANCELED;
+	if (!f)
+		return op(rw);
+	CALL_SCOPE;
+	if (fd_use(f))
+		return -EBADF;
+	struct io io = {.fd = f, .side = side, .deadline = OS_FOREVER};
+	int64_t deadline = io_deadline(&io);
+	bool is_late = deadline != OS_FOREVER && deadline_is_past(deadline);
+	ssize_t n = is_late ? -ETIMEDOUT : op(rw);
+	fd_unuse(f);
+	return n;
 }
 
 /* Nothing to do, unless a datagram is meant. A descriptor that is closed says so all the same. */
@@ -192,6 +207,15 @@ static inline bool is_nothing(int fd, size_t size)
 
 	return f && f->kind != FD_DATAGRAM &&
 	       !(load_rlx(&f->word) & FD_CLOSING); /* relaxed: or it closes a moment later */
+}
+
+static bool has_no_bytes(const struct iovec *parts, int n)
+{
+	while (n > 0 && parts->iov_len == 0) {
+		parts++;
+		n--;
+	}
+	return n == 0;
 }
 
 static inline bool is_socket(int fd)
@@ -215,6 +239,8 @@ ssize_t goro_readv(int fd, const struct iovec *parts, int n)
 {
 	struct rw rw = {.fd = fd, .data = (void *)parts, .size = (size_t)n};
 
+	if (unlikely(has_no_bytes(parts, n)) && is_nothing(fd, 0))
+		return 0;
 	return n < 0 ? -EINVAL : read_call(op_readv, &rw, 0);
 }
 
@@ -231,7 +257,7 @@ ssize_t goro_recvfrom(int fd, void *data, size_t size, int flags, struct sockadd
 	if (unlikely(is_nothing(fd, size)))
 		return 0;
 	if (flags & MSG_DONTWAIT)
-		return call_once(op_recv, &rw);
+		return call_once(op_recv, &rw, POLL_READ);
 	return read_call(op_recv, &rw, flags ? 0 : size);
 }
 
@@ -244,7 +270,8 @@ ssize_t goro_recvmsg(int fd, struct msghdr *message, int flags)
 {
 	struct rw rw = {.fd = fd, .data = message, .flags = flags};
 
-	return flags & MSG_DONTWAIT ? call_once(op_recvmsg, &rw) : read_call(op_recvmsg, &rw, 0);
+	return flags & MSG_DONTWAIT ? call_once(op_recvmsg, &rw, POLL_READ)
+				    : read_call(op_recvmsg, &rw, 0);
 }
 
 ssize_t goro_write(int fd, const void *data, size_t size)
@@ -260,6 +287,8 @@ ssize_t goro_writev(int fd, const struct iovec *parts, int n)
 {
 	struct rw rw = {.fd = fd, .data = (void *)parts, .size = (size_t)n};
 
+	if (unlikely(has_no_bytes(parts, n)) && is_nothing(fd, 0))
+		return 0;
 	return n < 0 ? -EINVAL : write_call(op_writev, &rw);
 }
 
@@ -275,7 +304,8 @@ ssize_t goro_sendto(int fd, const void *data, size_t size, int flags, const stru
 
 	if (unlikely(is_nothing(fd, size)))
 		return 0;
-	return flags & MSG_DONTWAIT ? call_once(op_send, &rw) : write_call(op_send, &rw);
+	return flags & MSG_DONTWAIT ? call_once(op_send, &rw, POLL_WRITE)
+				    : write_call(op_send, &rw);
 }
 
 ssize_t goro_send(int fd, const void *data, size_t size, int flags)
@@ -287,7 +317,8 @@ ssize_t goro_sendmsg(int fd, const struct msghdr *message, int flags)
 {
 	struct rw rw = {.fd = fd, .data = (void *)message, .flags = flags};
 
-	return flags & MSG_DONTWAIT ? call_once(op_sendmsg, &rw) : write_call(op_sendmsg, &rw);
+	return flags & MSG_DONTWAIT ? call_once(op_sendmsg, &rw, POLL_WRITE)
+				    : write_call(op_sendmsg, &rw);
 }
 
 /* ---- all of it ---- */
@@ -337,11 +368,7 @@ static ssize_t native_write_all(struct rw *rw)
 
 	if (error)
 		return error;
-	error = kept_error(io.fd, POLL_WRITE);
-	if (!error)
-		error = ALL_OF(rw, done, io_native(rw->fd, POLL_WRITE, op_write, rw));
-	if (error && done)
-		keep_error(io.fd, POLL_WRITE, error);
+	error = ALL_OF(rw, done, io_native(rw->fd, POLL_WRITE, op_write, rw));
 	fd_unlock_unknown(&io, &hold);
 	return done ? done : error;
 }

@@ -31,6 +31,8 @@ static int wait_known(struct io *io, int events)
 		fence_seq_cst();               /* POLL-WAIT: WA2 */
 	}
 	do {
+		if (io->side == POLL_READ)
+			io->fd->is_drained = false; /* the event is used up here: RD1 */
 		polled_reset(pd, io->side);
 		got = os_fd_poll(io->number, events, GORO_POLL);
 	} while (got == 0 && (error = io_wait(io)) == 0);

@@ -144,6 +144,8 @@ int os_fd_poll(int fd, int events, int64_t deadline)
 	struct timespec left;
 	int n;
 
+	if (fd < 0)
+		return -EBADF; /* poll(2) passes it over */
 	do {
 		int64_t ns = deadline <= 0 ? 0 : deadline - os_now();
 		if (ns < 0)

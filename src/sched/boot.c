@@ -202,6 +202,7 @@ static void run_clear(void)
 static int fail(int error)
 {
 	run_clear();
+	poll_outside_resume();
 	store_rel(&sched.run_state, RUN_NONE); /* RUN-STATE */
 	return error;
 }
@@ -270,6 +271,7 @@ static int run(struct main_call call)
 	if (!cas_acq_rel(&sched.run_state, &none, RUN_STARTING)) /* RUN-STATE */
 		return -EBUSY;
 	main_call = call;
+	poll_outside_pause();
 	if (boot_hook)
 		boot_hook();
 	int error = boot(&m0);
@@ -289,6 +291,7 @@ static int run(struct main_call call)
 	if (fatal_has_begun()) /* a plain thread's: BT3 */
 		fatal_wait();
 	run_clear();
+	poll_outside_resume(); /* before another goro_run() may begin */
 	store_rel(&sched.run_state, RUN_NONE); /* RUN-STATE */
 	sanitize_acquire(&main_call); /* what fn wrote is visible after the return */
 	return result;

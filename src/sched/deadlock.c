@@ -64,6 +64,7 @@ void deadlock_check(void)
 	if (something_can_happen())
 		return;
 	int known = (int)sched.n_m + 2 + sanitize_threads() + /* sysmon and the starter */
+		    poll_outside_threads() +
 		    (int)load_rlx(&sched.n_foreign_blocked); /* relaxed: see DL2 */
 	if (os_threads_exceed(known)) {
 		if (xchg_rlx(&is_suspected, 1) == 0) /* relaxed: sysmon looks in its own time */

@@ -265,11 +265,15 @@ static bool keeper_sleep(struct glist *ready)
 	if (xchg_acq_rel(&sched.keeper_taken, 1)) /* KEEP-TAKE */
 		return false;
 	note_clear(&sched.keeper_note);
+	bool does_poll = load_acq(&netpoll_is_on); /* NETPOLL-ON */
 	/* relaxed: ordered by the fence, like the next */
-	store_rlx(&sched.keeper_polls, load_acq(&netpoll_is_on)); /* NETPOLL-ON */
+	store_rlx(&sched.keeper_polls, does_poll);
 	store_rlx(&sched.keeper_until, TIMER_NEVER); /* relaxed: ordered by the fence */
 	fence_heavy();                               /* KEEP-SLEEP: now every new timer breaks us */
 	bool has_work = work_is_visible(&first);
+	/* Relaxed: who turned it on meanwhile may have broken in before the note was cleared. */
+	if (load_rlx(&netpoll_is_on) != does_poll && MODEL_KEEP("keeper-poll-look"))
+		has_work = true;
 	if (!has_work && (first != TIMER_NEVER || poll_has_waits()) &&
 	    load_rlx(&sched.run_state) != RUN_ENDING) { /* relaxed: it wakes us */
 		/* relaxed: whoever sees the old value wakes us too soon */

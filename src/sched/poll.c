@@ -3,6 +3,7 @@
  *
  *   find: [poll_network], without blocking      the keeper (find.c): [poll_block]
  *   sysmon: [poll_if_nobody_does]               io/fd: [poll_wait_begins] ... [poll_wait_ended]
+ *   between runs: poll_outside.c
  *
  * NW1  While a goroutine or a plain thread waits for a descriptor, somebody asks: an M that finds
  *      its P's queues empty, without blocking; the keeper, which blocks; and sysmon, when a round
@@ -18,7 +19,7 @@
 #include "queue/globq.h"
 #include "sched/sched.h"
 
-static atomic_of(int32_t) n_outside; /* waits that began or ended on threads without a P */
+atomic_of(int32_t) poll_n_outside;
 static atomic_of(uint32_t) n_asked;  /* how often somebody has asked; sysmon compares */
 
 int poll_start(struct polled *(*at)(int fd))
@@ -29,8 +30,13 @@ int poll_start(struct polled *(*at)(int fd))
 	if (was_on || error)
 		return error;
 	os_sigpipe_quiet();
+	if (!m_self() && !outside_enter())
+		return 0;
+	fence_light(); /* KEEP-SLEEP: the poller is on, then the note */
 	keeper_break(); /* from now on it sleeps in the poller */
-	return error;
+	if (!m_self())
+		outside_leave();
+	return 0;
 }
 
 bool poll_has_waits(void)
@@ -38,7 +44,7 @@ bool poll_has_waits(void)
 	if (!load_rlx(&netpoll_is_on)) /* relaxed: a wait is counted after it was set */
 		return false;
 	uint32_t n = load_acq(&sched.n_procs);       /* PROCS-SET */
-	int32_t n_waits = load_rlx(&n_outside);      /* relaxed: NW2 */
+	int32_t n_waits = load_rlx(&poll_n_outside); /* relaxed: NW2 */
 
 	for (uint32_t i = 0; i < n; i++)
 		n_waits += load_rlx(&sched.p[i]->n_poll_waits); /* relaxed: likewise */
@@ -52,7 +58,7 @@ static void count_wait(struct m *mp, int32_t more)
 	if (pp)
 		store_rlx(&pp->n_poll_waits, load_rlx(&pp->n_poll_waits) + more); /* relaxed: NW2 */
 	else
-		add_rlx(&n_outside, more); /* relaxed: likewise */
+		add_rlx(&poll_n_outside, more); /* relaxed: likewise */
 }
 
 void poll_wait_begins(void)

@@ -129,11 +129,21 @@ int poll_start(struct polled *(*at)(int fd));
 /* A goroutine (on g0) or a plain thread will wait for a descriptor; it does not any more. */
 void poll_wait_begins(void);
 void poll_wait_ended(void);
+extern atomic_of(int32_t) poll_n_outside; /* waits that began or ended without a P: NW2 */
 bool poll_has_waits(void);
 /* A P has nothing to run: a G whose descriptor is ready; more of them become runnable. */
 struct g *poll_network(void);
 void poll_block(int64_t until, struct glist *ready);
 void poll_if_nobody_does(void);
+
+/* ---- poll_outside.c ---- */
+
+/* A plain thread will wait for a descriptor; then poll_wait_ended(). 0, or -ENOMEM. */
+int poll_wait_begins_outside(void);
+/* A run begins: returns when nobody else asks the poller. It has ended, and its Gs are gone. */
+void poll_outside_pause(void);
+void poll_outside_resume(void);
+int poll_outside_threads(void); /* of ours, that exist now */
 
 /* ---- wake.c ---- */
 

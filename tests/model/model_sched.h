@@ -41,6 +41,10 @@ noreturn void stack_overflow_found(struct g *gp);
 #include "sched/loop.c"
 #include "sched/outside.c"
 #include "sched/park.c"
+#define OS_OS_IO_H /* of which it needs only this; sockets have names that clients use, too */
+static void os_sigpipe_quiet(void)
+{
+}
 #include "sched/poll.c"
 #include "sched/preempt.c"
 #define starter_wake starter_thread_wake

@@ -1,0 +1,125 @@
+/*
+ * netcopy.c - goro_sendfile and goro_splice: of two ends each may be the one that is not ready, and
+ * each may be known to the poller or not.
+ *
+ * Go: net/sendfile_test.go, splice_test.go.
+ */
+#include "net_tap.h"
+
+static void drains(void *arg)
+{
+	struct caller *c = arg;
+	static char data[1 << 20];
+	for (ssize_t n; (n = goro_read(c->fd, data, sizeof(data))) > 0;)
+		c->result += n;
+	store(&c->is_over, true);
+}
+
+enum { FILE_SIZE = 5 << 20, SPLICE_TOTAL = 16 << 20 };
+
+GORO_CASE(sendfile_sends_a_file)
+{
+	struct pair p = pair_of(TCP);
+	struct caller c = {.fd = p.a};
+	off_t at = 0;
+	ssize_t n, sent = 0;
+	int file = memfd_create("file", MFD_CLOEXEC);
+	require_eq(ftruncate(file, FILE_SIZE), 0);
+	require_eq(goro_spawn(drains, &c), 0);
+	while ((n = goro_sendfile(p.b, file, &at, FILE_SIZE)) > 0)
+		sent += n;
+	expect_eq(n, 0);
+	expect_eq(sent, FILE_SIZE);
+	expect_eq(at, FILE_SIZE);
+	expect_eq(goro_close(p.b), 0);
+	expect_eq(caller_result(&c), FILE_SIZE);
+	expect_eq(goro_close(p.a), 0);
+	expect_eq(goro_close(file), 0);
+}
+
+struct splicer {
+	int from, to;
+	ssize_t n, sent;
+	bool is_over;
+};
+
+static void splices(void *arg)
+{
+	struct splicer *s = arg;
+	while ((s->n = goro_splice(s->from, NULL, s->to, NULL, 65536, 0)) > 0)
+		s->sent += s->n;
+	expect_eq(goro_close(s->to), 0);
+	store(&s->is_over, true);
+}
+
+static void writes_total(void *arg)
+{
+	const struct caller *c = arg;
+	static char data[SPLICE_TOTAL];
+	expect_eq(goro_write_all(c->fd, data, SPLICE_TOTAL), SPLICE_TOTAL);
+	expect_eq(goro_close(c->fd), 0);
+}
+
+/* TCP -> pipe -> TCP; which of the pipe's ends are known, and whether they block. */
+static void splice_through(bool is_in_known, bool is_out_known, bool does_not_block)
+{
+	struct pair p = pair_of(TCP), q = pair_of(TCP), pipe = plain_pair_of(PIPE);
+	struct splicer in = {.from = p.a, .to = pipe.b}, out = {.from = pipe.a, .to = q.b};
+	struct caller reader = {.fd = q.a}, writer = {.fd = p.b};
+	if (does_not_block) {
+		require_eq(fcntl(pipe.a, F_SETFL, O_NONBLOCK), 0);
+		require_eq(fcntl(pipe.b, F_SETFL, O_NONBLOCK), 0);
+	}
+	if (is_in_known)
+		require_eq(goro_fd_add(pipe.b), 0);
+	if (is_out_known)
+		require_eq(goro_fd_add(pipe.a), 0);
+	require_eq(goro_spawn(splices, &in), 0);
+	require_eq(goro_spawn(splices, &out), 0);
+	goro_sleep(GORO_MS(1)); /* they wait for data */
+	require_eq(goro_spawn(writes_total, &writer), 0);
+	goro_sleep(GORO_MS(2)); /* and for room, if all of it is full */
+	require_eq(goro_spawn(drains, &reader), 0);
+	wait_for(load(&in.is_over) && load(&out.is_over));
+	expect_eq(in.n, 0);
+	expect_eq(in.sent, SPLICE_TOTAL);
+	expect_eq(out.n, 0);
+	expect_eq(out.sent, SPLICE_TOTAL);
+	expect_eq(caller_result(&reader), SPLICE_TOTAL);
+	expect_eq(goro_close(p.a), 0);
+	expect_eq(goro_close(q.a), 0);
+	expect_eq(goro_close(pipe.a), 0);
+}
+
+GORO_CASE(splice_waits_for_either_end)
+{
+	for (int i = 0; i < 8; i++)
+		splice_through(i & 1, i & 2, i & 4);
+}
+
+static void writes_bytes(void *arg)
+{
+	const struct pair *p = arg;
+	for (int i = 0; i < 2000; i++) {
+		expect_eq(goro_write(p->b, "x", 1), 1);
+		if (i % 8 == 0)
+			goro_yield();
+	}
+	expect_eq(goro_close(p->b), 0);
+}
+
+/* It becomes readable between the try and the look: who then waits for the other end waits long. */
+GORO_CASE(splice_does_not_wait_for_the_end_that_is_ready, .is_race = true)
+{
+	struct pair p = pair_of(TCP), pipe = pair_of(PIPE);
+	struct splicer s = {.from = p.a, .to = pipe.b};
+	struct caller c = {.fd = pipe.a};
+	require_eq(goro_spawn(drains, &c), 0);
+	require_eq(goro_spawn(splices, &s), 0);
+	writes_bytes(&p);
+	expect_eq(caller_result(&c), 2000);
+	expect_eq(goro_close(pipe.a), 0);
+	expect_eq(goro_close(p.a), 0);
+}
+
+TAP_MAIN
