@@ -376,14 +376,30 @@ GORO_API void goro_blocking(void (*fn)(void *), void *arg);
  */
 
 /*
- * goro_read, goro_write, ... - as the POSIX calls: at least one byte, or the end of the data (0),
- * or an error. A short count is no error. goro_recvmsg() sets close-on-exec on descriptors that it
- * receives.
+ * goro_read, goro_write, goro_readv, goro_writev - as the POSIX calls of these names, for whatever
+ * kind of descriptor.
+ *
+ * Return how many bytes, at least one; 0 at the end of the data; or an error: those of all calls on
+ * descriptors and those of the system call, negative. A short count is no error. Block until
+ * there is something to read, or room to write. Go: net.Conn, os.File: Read, Write; net.Buffers.
  */
 GORO_API ssize_t goro_read(int fd, void *data, size_t size);
 GORO_API ssize_t goro_write(int fd, const void *data, size_t size);
 GORO_API ssize_t goro_readv(int fd, const struct iovec *parts, int n);
 GORO_API ssize_t goro_writev(int fd, const struct iovec *parts, int n);
+
+/*
+ * goro_recv, goro_send, goro_recvfrom, goro_sendto - as the POSIX calls of these names.
+ *
+ * Return what goro_read() and goro_write() do; of a datagram 0 bytes are a datagram. With
+ * MSG_DONTWAIT -EAGAIN when they would have to wait. Block as goro_read() and goro_write(). Go:
+ * net.UDPConn, net.UnixConn: ReadFrom, WriteTo.
+ *
+ * goro_recvmsg, goro_sendmsg - as the POSIX calls of these names; descriptors that are received are
+ * close-on-exec.
+ *
+ * Otherwise as goro_recv(). Go: ReadMsgUnix, WriteMsgUnix.
+ */
 GORO_API ssize_t goro_recv(int fd, void *data, size_t size, int flags);
 GORO_API ssize_t goro_send(int fd, const void *data, size_t size, int flags);
 GORO_API ssize_t goro_recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *from,
@@ -394,33 +410,43 @@ GORO_API ssize_t goro_recvmsg(int fd, struct msghdr *message, int flags);
 GORO_API ssize_t goro_sendmsg(int fd, const struct msghdr *message, int flags);
 
 /*
- * goro_read_full - reads until size bytes are there. Returns size; less when the data ended before,
- * or when an error came after some bytes (the next call returns the error); else the error. Go:
- * io.ReadFull.
+ * goro_read_full - read until size bytes are there.
+ *
+ * Returns size; less when the data ended before, or when an error came after some bytes (the next
+ * call returns the error); else the error. Blocks until then. Go: io.ReadFull.
  */
 GORO_API ssize_t goro_read_full(int fd, void *data, size_t size);
 
 /*
- * goro_write_all - writes all of it, whatever it takes. No other write comes between its parts, on
- * whatever descriptor, known to the poller or not. Returns size, or fewer when an error came after
- * some bytes went out (the next write on the descriptor returns the error), or the error.
+ * goro_write_all - write all of it, whatever it takes.
+ *
+ * No other write comes between its parts, on whatever descriptor, known to the poller or not.
+ * Returns size, or fewer when an error came after some bytes went out (the next write on the
+ * descriptor returns the error), or the error. Blocks until then. Go: net.Conn, os.File: Write.
  */
 GORO_API ssize_t goro_write_all(int fd, const void *data, size_t size);
 
 /*
  * goro_sendfile, goro_splice - as sendfile(2) and splice(2), for descriptors of which each may be
- * known to the poller or not; at least one byte, 0 at the end of `from`, or an error. flags:
- * SPLICE_F_MOVE, SPLICE_F_MORE; one of the two ends of goro_splice() must be a pipe.
+ * known to the poller or not.
+ *
+ * flags: SPLICE_F_MOVE, SPLICE_F_MORE; one of the two ends of goro_splice() must be a pipe. Return
+ * how many bytes, at least one; 0 at the end of `from`; or an error. Block until some can be
+ * copied. Go: io.Copy, where the ends allow it.
  */
 GORO_API ssize_t goro_sendfile(int to, int from, off_t *at, size_t size);
 GORO_API ssize_t goro_splice(int from, off_t *from_at, int to, off_t *to_at, size_t size,
 			     unsigned int flags);
 
 /*
- * Files: the P goes to others while the disk works.
+ * goro_open - open(2); the P goes to others while the disk works.
  *
- * goro_open returns a descriptor that is close-on-exec; a FIFO or a device goes to the poller, and
- * then does not block. mode counts with O_CREAT.
+ * mode counts with O_CREAT. A FIFO or a device goes to the poller, and then does not wait in the
+ * kernel. Returns a descriptor that is close-on-exec, or what open(2) says. Blocks as open(2) does.
+ * Go: os.OpenFile.
+ *
+ * goro_pread, goro_pwrite, goro_fsync - as the POSIX calls; the P goes to others likewise. Block
+ * while the disk works. Go: os.File: ReadAt, WriteAt, Sync.
  */
 GORO_API int goro_open(const char *path, int flags, ... /* mode_t mode */);
 GORO_API ssize_t goro_pread(int fd, void *data, size_t size, off_t at);
@@ -429,75 +455,117 @@ GORO_API int goro_fsync(int fd);
 
 /*
  * goro_fd_add - give the poller a descriptor that was made elsewhere: sets O_NONBLOCK, which all
- * copies of it share. 0, also when it is known already; -EPERM for a plain file or a directory
- * (which never block); -EBADF; -ENOMEM, -ENOSPC (fs.epoll.max_user_watches), -EMFILE for the
- * poller's own two descriptors, at the first use. Does not block.
+ * copies of it share.
+ *
+ * Does not block. Returns 0, also when it is known already, or
+ *   -EPERM   a plain file or a directory, which never make anybody wait
+ *   -EBADF   there is no such descriptor
+ *   -ENOSPC  the limit fs.epoll.max_user_watches
+ *   -EMFILE  at the first use: no number for the poller's own two
+ *   -ENOMEM
+ * Go: net.FileConn, os.NewFile.
  */
 GORO_API int goro_fd_add(int fd);
 
 /*
- * goro_fd_wait - wait until a descriptor is ready, and read or write it by other means. events:
- * POLLIN, POLLOUT (and POLLPRI, POLLRDHUP with POLLIN). Returns those that are there, with POLLERR
- * and POLLHUP, > 0; -ETIMEDOUT at the deadline, with GORO_POLL at once; -EINVAL for other events.
- * What is ready stays so until it is used. A descriptor unknown to the poller is waited for in
- * poll(2), at the cost of a thread.
+ * goro_fd_wait - block until a descriptor is ready, to read and write it by other means.
+ *
+ * events: POLLIN, POLLOUT (and POLLPRI, POLLRDHUP with POLLIN). What is ready stays so until it is
+ * used. A descriptor unknown to the poller is waited for in poll(2), at the cost of a thread.
+ * Returns those events that are there, with POLLERR and POLLHUP, > 0, or
+ *   -ETIMEDOUT  the deadline came first; with GORO_POLL at once
+ *   -EINVAL     other events, or none
+ * Go: syscall.RawConn.
  */
 GORO_API int goro_fd_wait(int fd, int events, int64_t deadline);
 
 /*
- * goro_set_deadline - when a direction's calls give up, those that wait and those to come, until it
- * is set anew: -ETIMEDOUT. A time that is past ends them at once; GORO_FOREVER: never. 0; -EBADF;
- * -EPERM when the poller does not know the descriptor. Does not block. Go: SetDeadline.
+ * goro_set_deadline, goro_set_read_deadline, goro_set_write_deadline - when a direction's calls
+ * give up, those that wait and those to come, until it is set anew: -ETIMEDOUT.
+ *
+ * A time that is past ends them at once; GORO_FOREVER: never. Do not block. Return 0; -EBADF;
+ * -EPERM when the poller does not know the descriptor. Go: net.Conn: SetDeadline.
  */
 GORO_API int goro_set_deadline(int fd, int64_t deadline);
 GORO_API int goro_set_read_deadline(int fd, int64_t deadline);
 GORO_API int goro_set_write_deadline(int fd, int64_t deadline);
 
 /*
- * goro_close - close a descriptor. Whoever waits on it, and whoever still calls, gets -EBADF; when
- * goro_close() returns, none of them works on it any more, and the number is free. 0; -EBADF: it
- * was closed already, or is being closed; else what close(2) says, and it is closed all the same.
- * Blocks only while other calls are on their way out. It is not ended by a cancelled context.
+ * goro_close - close a descriptor. Whoever waits on it, and whoever still calls, gets -EBADF.
+ *
+ * When it returns, none of them works on the descriptor any more, and the number is free. Blocks
+ * only while other calls are on their way out; it is not ended by a cancelled context.
+ * Returns 0; -EBADF: it was closed already, or is being closed; else what close(2) says, and it is
+ * closed all the same. Go: net.Conn, os.File: Close.
  */
 GORO_API int goro_close(int fd);
 
 /*
- * goro_listen - a socket that takes connections. network: "tcp", "tcp4", "tcp6", "unix". address:
- * "127.0.0.1:8080", "localhost:http", ":8080" (every interface; with "tcp" IPv6 and IPv4),
- * "[::1]:0" (any free port: getsockname()), "[fe80::1%eth0]:80", "/path" or "@abstract" for
- * "unix". SO_REUSEADDR is set, TCP_NODELAY and keep-alive for all that it accepts; the backlog is
- * the system's (somaxconn). -EINVAL: no such network, or an address that cannot be read;
- * -EADDRINUSE, -EACCES, -EMFILE, and what else socket, bind and listen say; a name's failure as in
- * goro_dial(). Blocks only to resolve a name. Go: net.Listen.
+ * goro_listen - a socket that takes connections, or datagrams, at an address.
+ *
+ * network: "tcp", "tcp4", "tcp6", "unix", "unixpacket"; "udp", "udp4", "udp6", "unixgram" for a
+ * socket to be read with goro_recvfrom(). address: "127.0.0.1:8080"; "localhost:http", of a name's
+ * addresses an IPv4 one if there is any; ":8080", every interface, with "tcp" IPv6 and IPv4 where
+ * there is IPv6; "0.0.0.0:8080", IPv4 only; "[::1]:0", any free port: getsockname(2);
+ * "[fe80::1%eth0]:80"; for Unix sockets "/path", which is the program's to unlink, or "@abstract".
+ *
+ * SO_REUSEADDR is set, and for all that it accepts TCP_NODELAY, and keep-alive probes after 15 s of
+ * silence and every 15 s; the backlog is the system's (net.core.somaxconn). Blocks only to resolve
+ * a name.
+ * Returns the descriptor, or
+ *   -EINVAL      no such network, or an address that cannot be read or is of another network
+ *   -EADDRINUSE  somebody has the address, or the path exists
+ * and what else socket, bind and listen say; for a name what goro_dial() does.
+ * Go: net.Listen, net.ListenPacket.
  */
 GORO_API int goro_listen(const char *network, const char *address);
 
 /*
- * goro_accept - the next connection, known to the poller. -EMFILE, -ENFILE, -ENOBUFS and -ENOMEM
- * come back at once, and the connection stays in the queue; one that its peer gave up
- * (ECONNABORTED) is skipped. On a descriptor that the poller does not know: in accept4(2).
+ * goro_accept - block until there is a connection; it is known to the poller.
+ *
+ * -EMFILE, -ENFILE, -ENOBUFS and -ENOMEM come back at once, and the connection stays in the queue;
+ * one that its peer gave up (ECONNABORTED) is skipped. On a descriptor that the poller does not
+ * know: in accept4(2). Returns the descriptor, or an error. Go: net.Listener: Accept.
  */
 GORO_API int goro_accept(int fd, struct sockaddr *address, goro_socklen_ *size);
 
 /*
- * goro_connect - connect a socket, and wait for it. 0, or what connect(2) says at once or later.
- * Not to be called twice at a time on one socket.
+ * goro_connect - connect a socket, and block until it is connected.
+ *
+ * The write deadline ends it. Not to be called twice at a time on one socket. A Unix socket whose
+ * listener has no room waits in the kernel, at the cost of a thread, and meanwhile without
+ * O_NONBLOCK. Returns 0, or what connect(2) says at once or later.
  */
 GORO_API int goro_connect(int fd, const struct sockaddr *address, goro_socklen_ size);
 
 /*
- * goro_dial - a connection. network as for goro_listen(), and "udp", "udp4", "udp6", "unixgram";
- * of a name's addresses those of the first one's family and the other are tried in turn, each 250
- * ms after the one before or when that failed; the first that connects wins (RFC 8305).
- * TCP_NODELAY and keep-alive are set. -ETIMEDOUT at the deadline, also one that is past; -EINVAL;
- * -ENOENT: no such name; -EAGAIN: the name servers do not answer; else what the last attempt said,
- * as -ECONNREFUSED. Go: net.Dialer.DialContext.
+ * goro_dial - a connection to an address, by the deadline.
+ *
+ * network and address are those of goro_listen(); no host means this machine. Of a name's addresses
+ * those of the first one's family and those of the other are tried in turn, each 250 ms after the
+ * one before or when that has failed; the first that connects wins (RFC 8305), and the others are
+ * closed. TCP_NODELAY is set, and keep-alive as for goro_listen(). Names are resolved by
+ * getaddrinfo(3), as /etc/nsswitch.conf says, at the cost of a thread while it lasts; what is
+ * still under way there at the deadline goes on in vain. Blocks until there is a connection.
+ * Returns the descriptor, or
+ *   -ETIMEDOUT     the deadline came first; if it is past, nothing was tried
+ *   -EINVAL        no such network, or an address that cannot be read or is of another network
+ *   -ENOENT        no such name, service or path
+ *   -EAGAIN        the name servers do not answer; -EIO: they fail
+ *   -ECONNREFUSED  nobody listens there
+ * and what else socket and connect say; of several attempts what the last one said that found a way
+ * to its address.
+ * Go: net.Dialer: DialContext.
  */
 GORO_API int goro_dial(const char *network, const char *address, int64_t deadline);
 
 /*
  * goro_getaddrinfo - getaddrinfo(3), its arguments and its result, without stopping other
- * goroutines. Free the list with freeaddrinfo(). EAI_SYSTEM leaves errno undefined.
+ * goroutines.
+ *
+ * Free the list with freeaddrinfo(3). Blocks until the answer is there, at the cost of a thread
+ * where servers are asked. Returns 0 or an EAI_ error: EAI_CANCELED when the goroutine's context is
+ * cancelled; EAI_SYSTEM leaves errno undefined. Go: net.Resolver: LookupIPAddr.
  */
 GORO_API int goro_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
 			      struct addrinfo **result);
