@@ -318,7 +318,7 @@ sanitizer_env := $(if $(filter thread,$(SAN)),TSAN_OPTIONS="$${TSAN_OPTIONS:-hal
 
 # The suites that are scripts find the variant in the environment.
 script_env = B=$(B) CC='$(CC)' CXX='$(CXX)' LIB=$(B)/libgoro.a
-.PHONY: exec-sanitize exec-header exec-abi exec-cmd exec-examples exec-docs exec-man exec-libs exec-amalgamation
+.PHONY: exec-sanitize exec-header exec-abi exec-cmd exec-examples exec-docs exec-man exec-libs exec-net-examples exec-amalgamation
 exec-header: lib
 	@$(script_env) tests/header/run.sh $(CURDIR)/$(B)/libgoro.a
 exec-sanitize: lib
@@ -333,6 +333,8 @@ exec-docs: lib
 	@$(script_env) tests/docs/run.sh
 exec-man: lib
 	@MAKE='$(MAKE)' $(script_env) tests/man/run.sh
+exec-net-examples: lib examples
+	@$(script_env) tests/net-examples/run.sh $(B)/examples
 exec-libs: lib
 	@$(script_env) tests/libs/run.sh
 exec-amalgamation: amalgamation
@@ -386,6 +388,7 @@ run-unit-arm64:;	$(variant_make) exec-unit $(debug) $(arm64) WRAP='$(QEMU)' RUNF
 run-conform-arm64:;	$(variant_make) exec-conform $(release) $(arm64) WRAP='$(QEMU)' \
 				RUNFLAGS='-t 3 $(RUNFLAGS) -p 1,4'
 run-libs:;		$(variant_make) exec-libs $(release)
+run-net-examples:;	$(variant_make) exec-net-examples $(release)
 run-amalgamation:;	$(variant_make) exec-amalgamation $(release)
 run-tidy:;		@tools/tidy
 run-floors:;		@tools/floors src
@@ -408,7 +411,7 @@ run-warnings:
 fast_suites := tools floors abi +header +sanitize +cmd +examples +docs +man unit model errors conform fault fuzz \
 	stress stress-tsan stress-asan
 slow_suites := model-full tidy:python3 orders warnings amalgamation examples-clang:clang \
-	unit-clang:clang errors-clang:clang conform-clang:clang conform-debug stress-debug \
+	unit-clang:clang errors-clang:clang conform-clang:clang conform-debug stress-debug +net-examples \
 	stress-tsan-clang:clang unit-memcheck:valgrind \
 	unit-arm64:$(arm64_prefix)gcc,qemu-aarch64 conform-arm64:$(arm64_prefix)gcc,qemu-aarch64
 

@@ -252,7 +252,7 @@ static int on_field(http_parser *parser, const char *data, size_t size)
 	c->is_in_value = false;
 	for (size_t i = 0; i < size && c->name_size < sizeof(c->name); i++)
 		c->name[c->name_size++] = data[i];
-	return 0;
+	return memchr(data, ' ', size) != NULL; /* the parser is not strict about that */
 }
 
 static bool is_name(const struct connection *c, const char *name)
