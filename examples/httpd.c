@@ -121,10 +121,10 @@ static void connections_stop(void)
 
 /* ---- what goes out ---- */
 
-/* A deadline is set anew when it would be sooner, or a second later, than it is. */
-static bool is_due(int64_t *deadline, int64_t wanted)
+/* A deadline is set anew when it would be sooner, or later by an eighth of its time, than it is. */
+static bool is_due(int64_t *deadline, int64_t wanted, int64_t limit)
 {
-	if (wanted >= *deadline && wanted - *deadline < GORO_SEC(1))
+	if (wanted >= *deadline && wanted - *deadline < limit / 8)
 		return false;
 	*deadline = wanted;
 	return true;
@@ -134,7 +134,7 @@ static bool is_due(int64_t *deadline, int64_t wanted)
 static void write_deadline(struct connection *c, int64_t start, int64_t sent)
 {
 	int64_t wanted = start + patience + GORO_SEC(sent / 1024);
-	if (is_due(&c->write_deadline, wanted))
+	if (is_due(&c->write_deadline, wanted, patience))
 		goro_set_write_deadline(c->fd, wanted);
 }
 
@@ -334,7 +334,7 @@ static ssize_t receive(struct connection *c)
 	int64_t wanted = c->phase == IDLE ? c->now + idle : c->phase_at + patience;
 	if (c->phase == BODY)
 		wanted += GORO_SEC(c->body_size / 1024);
-	if (is_due(&c->read_deadline, wanted))
+	if (is_due(&c->read_deadline, wanted, c->phase == IDLE ? idle : patience))
 		goro_set_read_deadline(c->fd, wanted);
 	flush(c, 0);
 	if (c->has_ended)

@@ -209,7 +209,7 @@ static bool receive(struct client *c)
 	flush(c);
 	int64_t limit = is_begun ? PATIENCE : idle;
 	int64_t wanted = limit == GORO_FOREVER ? limit : c->now + limit;
-	if (wanted < c->read_deadline || wanted - c->read_deadline > GORO_SEC(1)) {
+	if (wanted < c->read_deadline || wanted - c->read_deadline > limit / 8) {
 		c->read_deadline = wanted;
 		goro_set_read_deadline(c->fd, wanted);
 	}
