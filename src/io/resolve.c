@@ -12,8 +12,8 @@
  * RE3  malloc, pthread_create and the resolver are called between goro_syscall_enter and
  *      goro_syscall_exit only: SR2.
  *
- * Not c-ares, though it needs no threads: it does not know what nsswitch.conf says (mDNS, LDAP,
- * systemd-resolved), and a program must find the same addresses as every other one on the machine.
+ * Not c-ares: it does not know all that nsswitch.conf says (mDNS, LDAP, systemd-resolved), and a
+ * program would find other addresses than the rest of the machine does.
  *
  * Locking: none. Orders: LOOKUP-REF. Go: lookup_unix.go and cgo_unix.go in package net.
  */
