@@ -170,6 +170,45 @@ TAP_CASE(a_name_of_both_families_is_reached_by_either, .id = "NET-15", .procs = 
 	expect_eq(goro_run(counts_families, NULL), 0);
 }
 
+static int dials_two_of_each(void *unused)
+{
+	(void)unused;
+	struct deaf deaf[2];
+	char to[64];
+	int port = deaf_port(&deaf[0], "::1", 0);
+	require_eq(deaf_port(&deaf[1], "::2", port), port);
+	int live = live_beside(port, "127.0.0.3");
+	snprintf(to, sizeof(to), "many.test:%d", port);
+	expect_dial_between(to, GORO_MS(250), GORO_MS(400)); /* not after ::1 and ::2 */
+	goro_close(live);
+	/* Its second address of that family is the fourth. */
+	live = live_beside(port, "127.0.0.8");
+	expect_dial_between(to, GORO_MS(500), GORO_MS(700));
+	goro_close(live);
+	deaf_end(&deaf[0]);
+	deaf_end(&deaf[1]);
+	return 0;
+}
+
+/* With ::2 on a loopback interface of our own. */
+TAP_CASE(families_take_turns, .id = "NET-15", .is_alone = true, .procs = "1,4")
+{
+	struct {
+		struct in6_addr address;
+		uint32_t prefix;
+		int interface;
+	} second = {{{{[15] = 2}}}, 128, 1};
+	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	if (unshare(CLONE_NEWNET) != 0)
+		tap_skip("no network namespace here");
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &lo) != 0 || ioctl(fd, SIOCSIFADDR, &second) != 0)
+		tap_skip("no IPv6 here");
+	close(fd);
+	hosts_are(HOSTS);
+	expect_eq(goro_run(dials_two_of_each, NULL), 0);
+}
+
 /* ---- names ---- */
 
 static void ticks(int *n, int *stop)

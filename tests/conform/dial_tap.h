@@ -132,24 +132,27 @@ struct deaf {
 
 TAP_UNUSED static int deaf_port(struct deaf *d, const char *host, int port)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-	inet_pton(AF_INET, host, &a.sin_addr);
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	bool is_v6 = inet_pton(AF_INET6, host, &v6.sin6_addr) == 1;
+	struct sockaddr *a = is_v6 ? (struct sockaddr *)&v6 : (struct sockaddr *)&v4;
+	socklen_t size = is_v6 ? sizeof(v6) : sizeof(v4);
+	require(is_v6 || inet_pton(AF_INET, host, &v4.sin_addr) == 1);
 	d->n = 0;
-	d->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (bind(d->listener, (struct sockaddr *)&a, sizeof(a)) != 0 ||
-	    listen(d->listener, 0) != 0)
+	d->listener = socket(a->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (bind(d->listener, a, size) != 0 || listen(d->listener, 0) != 0)
 		return -errno;
-	a.sin_port = htons((uint16_t)port_of(d->listener));
+	v4.sin_port = v6.sin6_port = htons((uint16_t)port_of(d->listener));
 	for (bool is_full = false; !is_full;) {
 		require(d->n < 8);
-		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		int fd = socket(a->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 		require(fd >= 0);
 		d->fd[d->n++] = fd;
-		(void)connect(fd, (struct sockaddr *)&a, sizeof(a));
+		(void)connect(fd, a, size);
 		struct pollfd pfd = {.fd = fd, .events = POLLOUT};
 		is_full = poll(&pfd, 1, 100) == 0;
 	}
-	return ntohs(a.sin_port);
+	return ntohs(v4.sin_port);
 }
 
 TAP_UNUSED static void deaf_end(struct deaf *d)
@@ -200,6 +203,7 @@ TAP_UNUSED static int live_beside(int port, const char *host)
 	"127.0.0.2 three.test\n127.0.0.4 three.test\n127.0.0.8 three.test\n" \
 	"127.0.0.5 refused.test\n127.0.0.6 refused.test\n127.0.0.8 refused.test\n" \
 	"127.0.0.2 none.test\n127.0.0.4 none.test\n"     \
-	"127.0.0.3 both.test\n::1 both.test\n"
+	"127.0.0.3 both.test\n::1 both.test\n"         \
+	"::1 many.test\n::2 many.test\n127.0.0.3 many.test\n127.0.0.8 many.test\n"
 
 #endif
