@@ -41,7 +41,7 @@ int poll_start(struct polled *(*at)(int fd))
 
 bool poll_has_waits(void)
 {
-	if (!load_rlx(&netpoll_is_on)) /* relaxed: a wait is counted after it was set */
+	if (!load_acq(&netpoll_is_on)) /* NETPOLL-ON: who asks has the descriptors */
 		return false;
 	uint32_t n = load_acq(&sched.n_procs);       /* PROCS-SET */
 	int32_t n_waits = load_rlx(&poll_n_outside); /* relaxed: NW2 */
