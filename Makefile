@@ -229,7 +229,7 @@ sqlworkers_needs := sqlite3
 rediscrawl_needs := hiredis
 tls_echo_needs := openssl
 httpd_header := http_parser.h
-httpd_libs := -lhttp_parser
+httpd_libs = $(if $(call has,httpd),-lhttp_parser)
 has_library = $(if $($(1)_needs),$(shell pkg-config --exists $($(1)_needs) 2>/dev/null && echo y),$(shell \
 	echo '\#include <$($(1)_header)>' | $(CC) -E -xc - >/dev/null 2>&1 && echo y))
 has = $(if $($(1)_needs)$($(1)_header),$(if $(native),$(call has_library,$(1))),y)
@@ -263,7 +263,7 @@ $(cxx_programs): $(B)/%: %.c $(B)/%_inside.o $(B)/libgoro.a $(CONFIG)
 $(filter-out $(cxx_programs),$(black_programs)): $(B)/%: %.c $(B)/libgoro.a $(CONFIG)
 	$(call say,CC)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(program_flags) $(LDFLAGS) -MMD -MP $< $(B)/libgoro.a -o $@
+	$(Q)$(CC) $(CFLAGS) $(program_flags) $(LDFLAGS) -MMD -MP $< $(B)/libgoro.a $($(@F)_libs) -o $@
 
 $(examples) $(benches): $(B)/%: %.c $(B)/libgoro.a $(CONFIG)
 	$(call say,CC)

@@ -29,6 +29,8 @@
 
 #include "redisd_topics.h"
 
+enum { LINGER_MAX = 1 << 18 }; /* bytes that a client may still send after our last word */
+
 static int64_t max_connections = 10000;
 static goro_sem slots; /* of connections */
 
@@ -305,8 +307,7 @@ static void do_select(struct client *c)
 static void do_quit(struct client *c)
 {
 	reply(c, "+OK");
-	flush(c);
-	c->has_ended = true;
+	c->has_quit = true;
 }
 
 static const struct command {
@@ -360,6 +361,18 @@ static void execute(struct client *c)
 	}
 }
 
+/*
+ * The client shall read our last word: were there bytes of its that we did not read, the kernel
+ * would reset the connection, and the word would be lost.
+ */
+static void linger(struct client *c)
+{
+	shutdown(c->fd, SHUT_WR);
+	goro_set_read_deadline(c->fd, goro_now() + GORO_SEC(2));
+	for (ssize_t n = 1, all = 0; n > 0 && all < LINGER_MAX; all += n)
+		n = goro_read(c->fd, c->in, c->in_room);
+}
+
 static void serve(int fd)
 {
 	struct client c;
@@ -372,7 +385,7 @@ static void serve(int fd)
 	c.read_deadline = GORO_FOREVER;
 	c.in = c.small;
 	c.in_room = IN_MIN;
-	while (!c.has_ended && (parsed = parse(&c)) != BAD) {
+	while (!c.has_ended && !c.has_quit && (parsed = parse(&c)) != BAD) {
 		if (parsed == WHOLE && c.n_words > 0)
 			execute(&c);
 		else if (parsed == MORE && !receive(&c))
@@ -388,6 +401,8 @@ static void serve(int fd)
 		goro_waitgroup_wait(&c.delivery);
 		goro_chan_unref(c.mail);
 	}
+	if (!c.has_ended && !c.is_dropped)
+		linger(&c);
 	in_reset(&c);
 	goro_close(fd);
 	goro_sem_release(&slots, 1);

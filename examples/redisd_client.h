@@ -31,7 +31,7 @@ struct message {
 
 struct client {
 	int fd;
-	bool has_ended;              /* nothing more goes out */
+	bool has_ended, has_quit;    /* nothing more goes out; nothing more comes in */
 	int64_t now, read_deadline, write_deadline;
 	char *in;                    /* small, or allocated */
 	size_t in_room, in_at, in_end, out_size;
@@ -261,8 +261,10 @@ static enum parsed parse_inline(struct client *c)
 	char *p = c->in + c->in_at;
 	char *end = memchr(p, '\n', c->in_end - c->in_at);
 
+	if ((size_t)((end ? end : c->in + c->in_end) - p) >= IN_MIN)
+		return bad(c, "too big inline request");
 	if (!end)
-		return c->in_end - c->in_at >= IN_MIN ? bad(c, "too big inline request") : MORE;
+		return MORE;
 	c->in_at = (size_t)(end + 1 - c->in);
 	if (end > p && end[-1] == '\r')
 		end--;
