@@ -75,15 +75,22 @@ static void by_threads(void)
 		pthread_join(threads[i], NULL);
 }
 
-static void long_calls(const char *name, void (*all)(void))
+static double mean_ms(void (*all)(void))
 {
 	int64_t start = goro_now();
 
 	for (int i = 0; i < ROUNDS; i++)
 		all();
-	printf("Benchmark%s-%d\t%d\t%.1f wall-ms\t%" PRId64 " threads\n", name, goro_maxprocs(0),
-	       ROUNDS, (double)(goro_now() - start) / ROUNDS / 1e6, bench_status("Threads:"));
-	fflush(stdout);
+	return (double)(goro_now() - start) / ROUNDS / 1e6;
+}
+
+static void long_calls(void)
+{
+	double ms = mean_ms(by_goroutines);
+
+	printf("BenchmarkBlockingCalls-%d\t%d\t%.1f wall-ms\t%" PRId64 " threads\n",
+	       goro_maxprocs(0), ROUNDS, ms, bench_status("Threads:"));
+	bench_line("BlockingThreads", ROUNDS, mean_ms(by_threads), "wall-ms");
 }
 
 int goro_main(int argc, char **argv)
@@ -91,7 +98,6 @@ int goro_main(int argc, char **argv)
 	int64_t count = bench_count(argc, argv, 1000000);
 
 	short_calls(count);
-	long_calls("BlockingCalls", by_goroutines);
-	long_calls("BlockingThreads", by_threads);
+	long_calls();
 	return 0;
 }
