@@ -154,10 +154,13 @@ $(B)/src/%.S.o: src/%.S $(CONFIG)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(lib_flags) -fPIC -MMD -MP -c $< -o $@
 
+# A debug build watches the program's pthread mutexes: src/sched/held.c.
+debug_names := $(if $(DEBUG),--keep-global-symbol='pthread_mutex_*')
+
 # Linked into one object, in which only the interface keeps its names: a program may have a
 # function of its own with any name that the inside of the library uses.
 localize = $(LD) -r -z noexecstack -o $@.tmp $(1) $(backtrace_lib) && \
-	$(OBJCOPY) $(own_text) --localize-hidden --wildcard --keep-global-symbol='goro_*' $@.tmp $@ && rm -f $@.tmp
+	$(OBJCOPY) $(own_text) --localize-hidden --wildcard --keep-global-symbol='goro_*' $(debug_names) $@.tmp $@ && rm -f $@.tmp
 
 $(B)/goro.o: $(B)/goro_all.o $(asm_objects)
 	$(Q)$(call localize,$^)
@@ -318,7 +321,8 @@ sanitizer_env := $(if $(filter thread,$(SAN)),TSAN_OPTIONS="$${TSAN_OPTIONS:-hal
 
 # The suites that are scripts find the variant in the environment.
 script_env = B=$(B) CC='$(CC)' CXX='$(CXX)' LIB=$(B)/libgoro.a
-.PHONY: exec-sanitize exec-header exec-abi exec-cmd exec-examples exec-docs exec-man exec-libs exec-net-examples exec-amalgamation
+.PHONY: exec-sanitize exec-header exec-abi exec-cmd exec-examples exec-docs exec-man exec-libs exec-storm
+.PHONY: exec-net-examples exec-amalgamation
 exec-header: lib
 	@$(script_env) tests/header/run.sh $(CURDIR)/$(B)/libgoro.a
 exec-sanitize: lib
@@ -337,6 +341,8 @@ exec-net-examples: lib examples
 	@$(script_env) tests/net-examples/run.sh $(B)/examples
 exec-libs: lib
 	@$(script_env) tests/libs/run.sh
+exec-storm: lib
+	@$(script_env) WRAP='$(WRAP)' tests/storm/run.sh
 exec-amalgamation: amalgamation
 	@$(script_env) tools/amalgamate-test
 
@@ -389,6 +395,8 @@ run-conform-arm64:;	$(variant_make) exec-conform $(release) $(arm64) WRAP='$(QEM
 				RUNFLAGS='-t 3 $(RUNFLAGS) -p 1,4'
 run-libs:;		$(variant_make) exec-libs $(release)
 run-net-examples:;	$(variant_make) exec-net-examples $(release)
+run-storm:;		$(variant_make) exec-storm $(release)
+run-storm-arm64:;	$(variant_make) exec-storm $(release) $(arm64) WRAP='$(QEMU)'
 run-amalgamation:;	$(variant_make) exec-amalgamation $(release)
 run-tidy:;		@tools/tidy
 run-floors:;		@tools/floors src
@@ -413,7 +421,7 @@ fast_suites := tools floors abi +header +sanitize +cmd +examples +docs +man unit
 slow_suites := model-full tidy:python3 orders warnings amalgamation examples-clang:clang \
 	unit-clang:clang errors-clang:clang conform-clang:clang conform-debug stress-debug +net-examples \
 	stress-tsan-clang:clang unit-memcheck:valgrind \
-	unit-arm64:$(arm64_prefix)gcc,qemu-aarch64 conform-arm64:$(arm64_prefix)gcc,qemu-aarch64
+	storm storm-arm64:$(arm64_prefix)gcc,qemu-aarch64 unit-arm64:$(arm64_prefix)gcc,qemu-aarch64 conform-arm64:$(arm64_prefix)gcc,qemu-aarch64
 
 .PHONY: test check deps
 test:
@@ -430,7 +438,7 @@ check:
 .PHONY: check-ci
 check-ci:
 	+@MAKE='$(MAKE)' V='$(V)' tools/suites build/logs-check \
-		$(filter-out unit-memcheck% unit-arm64% conform-arm64%,$(slow_suites))
+		$(filter-out unit-memcheck% storm-arm64% unit-arm64% conform-arm64%,$(slow_suites))
 
 # Debian's names of what make check and make bench-net call.
 packages := gcc g++ libc6-dev make binutils clang valgrind gdb python3 pkg-config util-linux bsdutils \

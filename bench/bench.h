@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "goro.h"
 
@@ -38,6 +39,33 @@ static inline void bench_line(const char *name, int64_t count, double value, con
 static inline void bench_ns(const char *name, int64_t count, int64_t start, int64_t end)
 {
 	bench_line(name, count, (double)(end - start) / (double)count, "ns/op");
+}
+
+static inline int bench_by_value(const void *left, const void *right)
+{
+	int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
+
+	return (a > b) - (a < b);
+}
+
+static inline void bench_sort(int64_t *values, int64_t count)
+{
+	qsort(values, (size_t)count, sizeof(*values), bench_by_value);
+}
+
+/* A line of /proc/self/status: a number, or KiB. */
+static inline int64_t bench_status(const char *name)
+{
+	FILE *file = fopen("/proc/self/status", "re");
+	char line[256];
+	int64_t value = 0;
+
+	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+		if (strncmp(line, name, strlen(name)) == 0)
+			value = strtoll(line + strlen(name), NULL, 10);
+	if (file != NULL)
+		fclose(file);
+	return value;
 }
 
 /* An object that must be there. */

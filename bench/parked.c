@@ -6,7 +6,6 @@
  * the rise while all wait; ParkedLeft is what remains of it.
  */
 #include <stdatomic.h>
-#include <string.h>
 
 #include "bench.h"
 
@@ -21,19 +20,9 @@ static void waiter(goro_chan *gate, goro_chan *news, int64_t count)
 		goro_put(news, 1);
 }
 
-/* A line of /proc/self/status in bytes. */
 static int64_t status_bytes(const char *name)
 {
-	FILE *file = fopen("/proc/self/status", "re");
-	char line[256];
-	int64_t kib = 0;
-
-	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
-		if (strncmp(line, name, strlen(name)) == 0)
-			kib = strtoll(line + strlen(name), NULL, 10);
-	if (file != NULL)
-		fclose(file);
-	return kib * 1024;
+	return bench_status(name) * 1024;
 }
 
 static void report_memory(const char *name, int64_t count, int64_t rss, int64_t tables)

@@ -26,7 +26,8 @@ lib=${LIB:-build/libgoro.a}
 
 if [ $# = 0 ]; then
 	set -- spawn_burst spawn_join yield pingpong chan_buffered select sieve skynet parked sleep_late sleepers \
-		mutex rwmutex cond waitgroup once timer ctx wordcount
+		mutex rwmutex cond waitgroup once timer ctx wordcount \
+		syscall preempt slices latency
 fi
 go=$(command -v go)
 [ -n "$go" ] || echo "bench/run.sh: there is no go here: only goro is measured" >&2
@@ -85,6 +86,11 @@ while [ $run -le "$runs" ]; do
 			case $subject in
 			wordcount)
 				measure goro $procs wordcount $out/goro/wordcount $out/goro/wordcount_example "$folder"
+				;;
+			latency)
+				measure goro $procs latency $out/goro/latency
+				measure goro $procs latency env GORODEBUG=preempt=0 $out/goro/latency
+				[ -x $out/go/latency ] && measure go $procs latency $out/go/latency
 				;;
 			*)
 				measure goro $procs $subject $out/goro/$subject
@@ -158,6 +164,17 @@ BEGIN {
 	label("GroupGoWait", "child of a group, of a hundred")
 	label("ChanBesideCancelled", "send and receive while a cancelled context exists")
 	label("ChanBesideNone", "the same while none does")
+	label("Getppid", "getppid, unannounced")
+	label("GetppidAnnounced", "the same, announced")
+	label("BlockingCalls", "1000 goroutines, ten calls of 1 ms each")
+	label("BlockingThreads", "1000 plain threads, the same")
+	label("PreemptLoop", "lateness beside loops without a call")
+	label("PreemptCheckpoint", "lateness beside loops with goro_checkpoint")
+	label("SlicesLoop", "4 loops without a call, percent of an equal share")
+	label("SlicesCheckpoint", "4 loops with goro_checkpoint, percent of an equal share")
+	label("LatencyLoop", "request beside 2 loops without a call")
+	label("LatencyCheckpoint", "request beside 2 loops with goro_checkpoint")
+	label("LatencyNoPreempt", "request beside 2 loops that nothing stops")
 	label("Wordcount", "wordcount, whole program")
 	units["ns/op"] = "ns"
 	units["cpu-ns/op"] = "ns of CPU"
@@ -165,6 +182,12 @@ BEGIN {
 	units["pte-B/goroutine"] = "bytes of page tables"
 	units["late-p50-ns"] = "us, median"
 	units["late-p99-ns"] = "us, 99th percentile"
+	units["p50-ns"] = "us, median"
+	units["p99-ns"] = "us, 99th percentile"
+	units["p99.9-ns"] = "us, 99.9th percentile"
+	units["wall-ms"] = "ms"
+	units["share-min-%"] = "the least favoured"
+	units["share-max-%"] = "the most favoured"
 }
 {
 	who = FILENAME == goro ? "goro" : "go"
@@ -216,7 +239,7 @@ END {
 		split(rows[r], part, SUBSEP)
 		scale = 1
 		unit = part[2] in units ? units[part[2]] : part[2]
-		if (part[2] ~ /^late-/)
+		if (part[2] ~ /^(late-)?p[0-9.]+-ns$/)
 			scale = 1e3
 		if (part[2] == "ns/op" && (part[1] == "Sieve" || part[1] == "Skynet" || part[1] == "Wordcount")) {
 			scale = 1e6

@@ -4,13 +4,6 @@
  */
 #include "bench.h"
 
-static int by_value(const void *left, const void *right)
-{
-	int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
-
-	return (a > b) - (a < b);
-}
-
 static void lateness(const char *name, int64_t sleep_ns, int64_t count)
 {
 	int64_t *late = calloc((size_t)count, sizeof(*late));
@@ -24,7 +17,7 @@ static void lateness(const char *name, int64_t sleep_ns, int64_t count)
 		if (late[i] < 0)
 			goro_panic("a sleep ended %" PRId64 " ns early", -late[i]);
 	}
-	qsort(late, (size_t)count, sizeof(*late), by_value);
+	bench_sort(late, count);
 	printf("Benchmark%s-%d\t%" PRId64 "\t%" PRId64 " late-p50-ns\t%" PRId64 " late-p99-ns\n",
 	       name, goro_maxprocs(0), count, late[count / 2], late[count * 99 / 100]);
 	free(late);

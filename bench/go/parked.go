@@ -6,11 +6,8 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"runtime"
 	"runtime/debug"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -27,16 +24,8 @@ func waiter(gate, news chan int32, count int64) {
 	}
 }
 
-// statusBytes is a line of /proc/self/status in bytes.
 func statusBytes(name string) int64 {
-	text, _ := os.ReadFile("/proc/self/status")
-	for _, line := range strings.Split(string(text), "\n") {
-		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == name {
-			kib, _ := strconv.ParseInt(fields[1], 10, 64)
-			return kib * 1024
-		}
-	}
-	return 0
+	return benchStatus(name) * 1024
 }
 
 func reportMemory(name string, count, rss, tables int64) {

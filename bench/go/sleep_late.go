@@ -5,7 +5,6 @@ package main
 import (
 	"fmt"
 	"runtime"
-	"sort"
 	"time"
 )
 
@@ -17,7 +16,7 @@ func lateness(name string, sleep time.Duration, count int64) {
 		time.Sleep(sleep)
 		late[i] = (time.Since(start) - sleep).Nanoseconds()
 	}
-	sort.Slice(late, func(i, j int) bool { return late[i] < late[j] })
+	benchSort(late)
 	fmt.Printf("Benchmark%s-%d\t%d\t%d late-p50-ns\t%d late-p99-ns\n", name,
 		runtime.GOMAXPROCS(0), count, late[count/2], late[count*99/100])
 }

@@ -66,6 +66,13 @@ struct m {
 	size_t stack_size;
 	uint32_t held_ranks;              /* debug: lock ranks held, as bits */
 	bool is_on_way, is_new;           /* sched.lock: SC4 */
+#ifdef GORO_DEBUG
+#define HELD_MAX 8u
+	uint32_t n_held, n_held_more;     /* this thread, like the next: HD1 in held.c */
+	struct {
+		const void *mutex, *pc;
+	} held[HELD_MAX];
+#endif
 	bool is_leaving;                  /* its locked G has ended: so does the thread */
 	atomic_of(uint32_t) stop_asked;   /* others: the signal on its way is ours; STOP-ASK */
 	int64_t stop_asked_at;            /* sched.lock */

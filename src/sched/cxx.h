@@ -4,13 +4,13 @@
  *   switch_to_g0 -> [cxx_take] ... the G is at rest ... [cxx_put], perhaps on another thread
  *   goro_try     -> [cxx_get]  ... a panic leaves the frames ... [cxx_put]
  *
- * CE1  What the C++ runtime keeps per thread (the exceptions whose handlers are active, and how many
- *      are uncaught) belongs to the goroutine that runs there. It goes with it when it leaves the
- *      thread, and a goroutine that begins, or comes back, never finds another one's.
- * CE2  A program without the C++ runtime pays nothing: has_more_to_switch, which is looked at in any
- *      case, is false.
+ * CE1  What the C++ runtime keeps per thread (the exceptions whose handlers are active, and how
+ *      many are uncaught) belongs to the goroutine that runs there. It goes with it when it leaves
+ *      the thread, and a goroutine that begins, or comes back, never finds another one's.
+ * CE2  A program without the C++ runtime pays nothing: has_more_to_switch, which is looked at in
+ *      any case, is false.
  *
- * The layout is the Itanium C++ ABI's, which libstdc++ and libc++abi share. The stacks need nothing:
+ * The layout is that of the Itanium C++ ABI, in libstdc++ and libc++abi. The stacks need nothing:
  * the unwinder keeps its state there.
  */
 #ifndef SCHED_CXX_H

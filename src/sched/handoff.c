@@ -12,7 +12,8 @@
  * HO2  Who comes in and sees is_taken waits for sched.lock, under which the P is there still, or is
  *      gone for good.
  * HO3  A P is taken only when somebody waits for it: a G in its ring or the global queue, a timer
- *      that is due, or who stops the world. Else the thread finds it again when it comes back.
+ *      that is due, who stops the world, or a G in another P's ring while nobody is free to steal
+ *      it. Else the thread finds it again when it comes back.
  * HO4  A thread is known to be blocked, although nobody announced it, when its CPU clock has not
  *      moved between two looks and the kernel says that it sleeps: one that only waits for a CPU
  *      keeps its P.
@@ -73,6 +74,20 @@ bool somebody_waits(struct p *pp, int64_t now)
 	       load_rlx(&sched.stop_wanted); /* relaxed: under the lock */
 }
 
+/* Under sched.lock. HO3: something lies in a ring, and whoever could steal it has no P. */
+static bool work_wants_a_thief(void)
+{
+	uint32_t n = load_acq(&sched.n_procs); /* PROCS-SET */
+
+	/* relaxed: hints; who looks already, or can be woken, finds it */
+	if (load_rlx(&idle.n_p) || load_rlx(&idle.n_spinning))
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		if (!runq_is_empty(&sched.p[i]->runq))
+			return true;
+	return false;
+}
+
 /* HO4. What is seen is kept for the next look. */
 static bool is_blocked(struct p *pp, const struct m *mp, int64_t now, bool *is_doubtful)
 {
@@ -103,13 +118,13 @@ static bool is_in_syscall(struct p *pp)
 }
 
 /* Under sched.lock. True: the P is the caller's. *soon: look again in LOOK_AGAIN_NS. */
-static bool retake_one(struct p *pp, int64_t now, bool *soon)
+static bool retake_one(struct p *pp, int64_t now, bool others_wait, bool *soon)
 {
 	const struct m *mp = load_acq(&pp->m); /* P-OWNER */
 	uint32_t at = mp ? load_rlx(&mp->at) : AT_RUNTIME; /* relaxed: a hint */
 	bool is_away, is_doubtful = false;
 
-	if (at == AT_RUNTIME || !somebody_waits(pp, now)) {
+	if (at == AT_RUNTIME || !(others_wait || somebody_waits(pp, now))) {
 		pp->watch.tid = 0;
 		return false;
 	}
@@ -147,13 +162,15 @@ bool retake(int64_t now)
 
 	if (!lock_acquire_within(&sched.lock, 0))
 		return true; /* sysmon serves SIGQUIT even if somebody keeps it: DU2 */
+	bool others_wait = work_wants_a_thief();
 	for (uint32_t i = 0; i < n; i++) {
 		struct p *pp = sched.p[i];
 		if (load_rlx(&pp->state) != P_RUNNING) /* relaxed: under the lock */
 			continue;
-		if (retake_one(pp, now, &soon)) {
+		if (retake_one(pp, now, others_wait, &soon)) {
 			pp->idle_link = taken;
 			taken = pp;
+			others_wait = false; /* the first of them steals, and wakes others */
 		} else {
 			preempt_watch(pp, now);
 		}

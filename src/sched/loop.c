@@ -18,6 +18,7 @@
 #include "base/sanitize.h"
 #include "os/os.h"
 #include "sched/cxx.h"
+#include "sched/held.h"
 #include "sched/sched.h"
 
 bool sanitize_is_on;
@@ -80,6 +81,7 @@ SANITIZE_NOTHING static void *sanitize_on_g0(void *arg)
 
 SANITIZE_NOTHING void switch_to_g0(struct m *mp, struct g *gp, void *(*fn)(void *))
 {
+	held_check(mp, gp);
 	if (likely(!has_more_to_switch)) {
 		ctx_switch(&gp->sp, mp->g0_sp, fn, gp);
 		return;

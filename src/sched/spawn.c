@@ -25,6 +25,7 @@
 #include "queue/gfree.h"
 #include "queue/globq.h"
 #include "queue/runq.h"
+#include "sched/held.h"
 #include "sched/sched.h"
 
 #define ID_BATCH 16u
@@ -239,6 +240,7 @@ static struct ctx_leaving *g_entry(void *arg)
 	if (unlikely(sanitize_is_on))
 		g_exit(gp);
 	(void)call_enter();
+	held_check(gp->m, gp);
 	gp->is_ending = true;
 	/* Another M than at the start may run us by now. */
 	gp->m->leaving = (struct ctx_leaving){gp->m->g0_sp, exit_on_g0, gp};
@@ -319,6 +321,7 @@ noreturn void g_exit(struct g *gp)
 	if (gp->u.run.deferred)
 		run_deferred(gp);
 	(void)call_enter();
+	held_check(gp->m, gp);
 	gp->is_ending = true;
 	leave_for_g0(gp->m, gp, exit_on_g0);
 }

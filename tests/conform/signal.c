@@ -37,6 +37,8 @@ GORO_CASE(each_signal_comes_over_the_channel_with_its_number, .id = "SIG-01", .i
 	static const int all[] = {SIGHUP, SIGINT, SIGUSR1, SIGUSR2, SIGTERM, SIGCHLD, SIGWINCH,
 				  SIGALRM, SIGPIPE, SIGABRT, SIGTRAP, SIGQUIT, SIGURG, 64};
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		if (all[i] == 64 && getenv("TAP_EMULATED"))
+			continue; /* the emulator keeps it for itself */
 		goro_chan *c = notified(1, all[i]);
 		for (int round = 0; round < 5; round++) {
 			if (round % 2 == 0)
@@ -451,6 +453,8 @@ GORO_CHILD(waits_after_stop)
 TAP_CASE(waiting_for_a_signal_that_was_stopped_is_a_deadlock, .id = "SIG-01")
 {
 	struct tap_child child;
+	if (getenv("TAP_EMULATED"))
+		tap_skip("the process has threads of somebody else");
 	tap_child(&child, "waits_after_stop");
 	expect_child(&child, 2, "fatal error: all goroutines are asleep - deadlock!\n");
 }

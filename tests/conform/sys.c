@@ -308,6 +308,49 @@ static void reads_announced(struct crowd *c)
 	goro_blocking(reads_one_byte, c);
 }
 
+/* Without a call of the library: the caller keeps its P. */
+static void spin_while_below(const int *n, int wanted, int64_t ns)
+{
+	for (int64_t end = tap_now() + ns; load(n) < wanted && tap_now() < end;)
+		continue;
+}
+
+/*
+ * The only other P is that of a thread that blocks, and what is spawned lies in main's ring, with
+ * main running on: somebody has to come and steal it.
+ */
+static void expect_stolen_beside(void (*blocks)(struct crowd *))
+{
+	struct crowd c = {0};
+	int n_done = 0, never = 0;
+	require(pipe2(c.fd, O_CLOEXEC) == 0);
+	goro_nopreempt_begin();
+	go(blocks, &c);
+	spin_while_below(&c.n_in, 1, GORO_SEC(10));
+	expect_eq(load(&c.n_in), 1);
+	spin_while_below(&never, 1, GORO_MS(50)); /* by now it is in its call */
+	for (int i = 0; i < 10; i++)
+		go(adds_one, &n_done);
+	spin_while_below(&n_done, 10, GORO_SEC(10));
+	expect_eq(load(&n_done), 10);
+	goro_nopreempt_end();
+	require(write(c.fd[1], "", 1) == 1);
+	wait_for(goro_count() == 1);
+	close(c.fd[0]);
+	close(c.fd[1]);
+}
+
+static void reads_unannounced(struct crowd *c)
+{
+	reads_one_byte(c);
+}
+
+GORO_CASE(p_of_a_blocked_call_goes_to_steal_from_another_ring, .id = "SYS-01", .procs = "2")
+{
+	expect_stolen_beside(reads_announced);
+	expect_stolen_beside(reads_unannounced);
+}
+
 enum { BLOCKED = 50 };
 
 /* That many block in a read; how many threads there are then. */

@@ -186,6 +186,21 @@ diff "$work/in_docs" "$work/in_output" >"$work/wrong"
 [ -s "$work/in_docs" ] || echo "dumps.md has no sample" >"$work/wrong"
 none "$work/wrong" "the samples of schedtrace in dumps.md have the fields of the real lines"
 
+# --- the tests that threads-and-tls.md names ------------------------------------------------------------------
+
+# A file in backquotes, then names of its cases, each in backquotes, up to the next file.
+grep -o '`[^` ]*`' docs/threads-and-tls.md | tr -d '`' | awk '
+	/^tests\// { file = $0; next }
+	/^[a-z0-9_]+$/ && length($0) > 12 && file != "" { print file, $0 }' |
+	grep -v -e ' goro_' -e ' pthread_' -e ' __cxa' -e ' posix_' >"$work/cited"
+while read -r file name; do
+	grep -qsE "_CASE\($name(,|\))|^check $name" "$file" || echo "threads-and-tls.md: $file has no case $name"
+done <"$work/cited" >"$work/wrong"
+[ "$(wc -l <"$work/cited")" -ge 30 ] || echo "only $(wc -l <"$work/cited") are named" >>"$work/wrong"
+none "$work/wrong" "the tests that threads-and-tls.md names exist"
+grep -E '^(\*\*|`goro_(lock|spawn))' docs/threads-and-tls.md | grep -v 'tests/' | cut -c1-60 >"$work/wrong"
+none "$work/wrong" "each claim of threads-and-tls.md names its test"
+
 # --- labels and invariants ----------------------------------------------------------------------------------
 
 # both FILE_A FILE_B A B NAME: two sorted lists are equal.

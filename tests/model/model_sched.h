@@ -354,6 +354,12 @@ bool locked_wait_for_p(struct m *mp)
 
 bool has_more_to_switch;
 
+void held_check(const struct m *mp, const struct g *gp)
+{
+	(void)mp;
+	(void)gp;
+}
+
 #ifdef MODEL_CALLS
 #define MODEL_AT AT_RUNTIME
 #else

@@ -230,6 +230,8 @@ TAP_CASE(sg3_all_signals_are_blocked_but_those_named_and_those_of_faults, .procs
 			       signo == SIGBUS || signo == SIGFPE || signo == SIGILL ||
 			       signo == SIGTRAP || signo == SIGSYS || signo == SIGABRT ||
 			       signo == SIGKILL || signo == SIGSTOP || signo == 32 || signo == 33;
+		if (signo >= 63 && getenv("TAP_EMULATED"))
+			continue; /* the emulator keeps them for itself */
 		expect_eq(is_blocked(signo), !is_open);
 	}
 	os_signals_block(0);
