@@ -1,6 +1,6 @@
 /*
- * netmany.c - SYS-03 and what goes beyond: many goroutines on few descriptors, and the poller beside
- * all else that runs.
+ * netmany.c - SYS-03 and what goes beyond: many goroutines on few descriptors, and the poller
+ * beside all else that runs.
  *
  *   readers, writers, acceptors share a descriptor; loops, signals and a changing number of Ps do
  *   not keep the poller from being asked; what waits for a socket is no deadlock
@@ -346,7 +346,7 @@ static void *writes_later(void *arg)
 	return NULL;
 }
 
-/* The thread that will write is one that the runtime does not know; it ends before the wait does. */
+/* The thread that will write is none of the runtime's; it may end before the wait does. */
 GORO_CASE(one_that_waits_for_a_socket_is_no_deadlock, .id = "DIA-01")
 {
 	struct pair p = pair_of(TCP);
