@@ -85,6 +85,8 @@ void netpoll_remove(int fd);
  * may ask at a time.
  */
 void netpoll(int64_t until, struct glist *ready);
+/* In a child of fork(), which has one thread: the parent's poller is not ours. */
+void netpoll_in_child(void);
 /* Whoever blocks in netpoll() returns; or who does it next, if nobody did. */
 void netpoll_break(void);
 

@@ -133,6 +133,16 @@ void netpoll(int64_t until, struct glist *ready)
 	} while (n == EVENTS_AT_ONCE);
 }
 
+void netpoll_in_child(void)
+{
+	if (!load_rlx(&netpoll_is_on)) /* relaxed, like all here: no other thread is left */
+		return;
+	os_epoll_close(poller.epoll);
+	os_epoll_close(poller.break_fd);
+	store_rlx(&poller.is_breaking, 0); /* relaxed: as above */
+	store_rlx(&netpoll_is_on, false);  /* relaxed: as above */
+}
+
 void netpoll_break(void)
 {
 	if (xchg_acq_rel(&poller.is_breaking, 1) == 0) /* NETPOLL-BREAK */

@@ -71,6 +71,19 @@ static struct fd *fd_make(int number)
 	return fd_at(number);
 }
 
+/* FK3: nothing is known; what was stays where it is. */
+static void table_in_child(void)
+{
+	lock_init(&table_lock, LOCK_LEAF);
+	table = NULL;
+	store_rlx(&has_table, 0); /* relaxed: no other thread is left */
+}
+
+__attribute__((constructor)) static void fd_install(void)
+{
+	fork_fds_hook = table_in_child;
+}
+
 struct fd *fd_known(int number)
 {
 	struct fd *f = fd_at(number);

@@ -9,7 +9,8 @@
  *      others had, ends the process with a message. It costs nothing until then: the words that
  *      calls look at anyway are set.
  * FK2  The child has the program's own signal handlers, as if the run had ended.
- * FK3  A fork() while no runtime runs concerns nobody: the child may start one.
+ * FK3  A fork() while no runtime runs concerns nobody: the child may start one. It has its own
+ *      poller, which knows no descriptor yet: the parent's would be shared.
  *
  * What vfork() and posix_spawn() make shares our memory until it execs, and runs no handler of
  * fork's.
@@ -17,11 +18,13 @@
  * Locking: none; the one thread that is left. Go has no fork: syscall.forkExec.
  */
 #include "base/fatal.h"
+#include "event/netpoll.h"
 #include "os/os.h"
 #include "sched/sched.h"
 
 bool fork_is_child;
 void (*fork_signals_hook)(void);
+void (*fork_fds_hook)(void);
 
 noreturn void fork_fatal(void)
 {
@@ -37,8 +40,14 @@ static void in_child(void)
 {
 	struct m *mp = m_self();
 
-	if (load_rlx(&sched.run_state) == RUN_NONE) /* relaxed: no other thread is left */
-		return; /* FK3 */
+	/* relaxed: no other thread is left */
+	if (load_rlx(&sched.run_state) == RUN_NONE) {
+		netpoll_in_child(); /* FK3 */
+		poll_outside_in_child();
+		if (fork_fds_hook)
+			fork_fds_hook();
+		return;
+	}
 	fork_is_child = true;
 	store_rlx(&sched.run_state, RUN_ENDING); /* relaxed, like all here: as above */
 	add_rlx(&attention, ATTENTION_CANCELED); /* relaxed: every call looks closer */

@@ -125,6 +125,15 @@ void poll_outside_resume(void)
 		note_wake(&asker.work);
 }
 
+/* The asker is gone, and those who waited; its lock may be as another thread had it. */
+void poll_outside_in_child(void)
+{
+	lock_init(&asker.lock, LOCK_LEAF);
+	asker.is_made = asker.is_paused = asker.is_asking = false;
+	store_rlx(&asker.is_there, 0);  /* relaxed: no other thread is left */
+	store_rlx(&poll_n_outside, 0);  /* relaxed: likewise */
+}
+
 int poll_outside_threads(void)
 {
 	return (int)load_acq(&asker.is_there); /* ASKER-THERE */

@@ -144,6 +144,7 @@ int poll_wait_begins_outside(void);
 void poll_outside_pause(void);
 void poll_outside_resume(void);
 int poll_outside_threads(void); /* of ours, that exist now */
+void poll_outside_in_child(void); /* of fork() */
 
 /* ---- wake.c ---- */
 
@@ -181,6 +182,8 @@ extern bool fork_is_child;
 noreturn void fork_fatal(void);
 /* sync/: the program's signal handlers come back. */
 extern void (*fork_signals_hook)(void);
+/* io/: the descriptors are unknown. */
+extern void (*fork_fds_hook)(void);
 /*
  * The first that a call of the library does which takes a lock of ours, or works on the P; the last
  * is call_leave() with what this returned. They nest, and do nothing on a plain thread.
