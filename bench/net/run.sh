@@ -181,13 +181,13 @@ serve() { # serve SECTION WHO
 	echo/goro) exec "$out/goro/echo" $port ;;
 	echo/epoll) exec "$out/c/epoll_echo" $port ;;
 	echo/go) exec "$out/go/echo" $port ;;
-	httpd/goro) exec "$out/goro/httpd" $port "$out/www" ;;
+	httpd/goro) exec "$out/goro/httpd" 127.0.0.1:$port "$out/www" ;;
 	httpd/go) exec "$out/go/httpd" $port "$out/www" ;;
 	httpd/nginx*)
 		nginx_configuration "$2" >"$out/tmp/nginx.conf"
 		exec nginx -e "$out/tmp/nginx.log" -c "$out/tmp/nginx.conf"
 		;;
-	redisd/goro) exec "$out/goro/redisd" $port ;;
+	redisd/goro) exec "$out/goro/redisd" 127.0.0.1:$port ;;
 	redisd/redis) exec redis-server --port $port --bind 127.0.0.1 --save "" --appendonly no ;;
 	esac
 }
