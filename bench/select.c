@@ -64,7 +64,7 @@ static void block(const char *name, int n, int64_t count, bool is_send)
 	bench_ns(name, count, start, goro_now());
 }
 
-static void poll(const char *name, int n, int64_t count)
+static void try_one(const char *name, int n, int64_t count)
 {
 	goro_chan *c[MOST];
 	goro_case cases[MOST];
@@ -86,7 +86,7 @@ int goro_main(int argc, char **argv)
 	block("SelectBlock2", 2, count / 2, false);
 	block("SelectBlock8", 8, count / 2, false);
 	block("SelectSend2", 2, count / 2, true);
-	poll("SelectDefault1", 1, count);
-	poll("SelectDefault2", 2, count);
+	try_one("SelectDefault1", 1, count);
+	try_one("SelectDefault2", 2, count);
 	return 0;
 }
