@@ -74,7 +74,8 @@ static void side_end_wait(struct polled *pd, enum poll_side side, bool is_event,
 			old = load_rlx(&pd->side[side]); /* relaxed: as above */
 			continue;
 		}
-		if (old == PS_READY || (old == PS_NIL ? !is_event : !takes_plain))
+		if (old == PS_READY || (old == PS_NIL ? !is_event : !takes_plain) ||
+		    !(old || MODEL_KEEP("poll-ready")))
 			return;
 		if (cas_acq_rel(&pd->side[side], &old, old ? PS_NIL : PS_READY)) { /* POLL-SIDE */
 			if (old)

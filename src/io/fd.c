@@ -24,8 +24,13 @@
 
 /* ---- the table ---- */
 
+#ifdef GORO_MODEL
+#define CHUNK 2u
+#define CHUNKS 1u
+#else
 #define CHUNK 1024u
 #define CHUNKS (1u << 21) /* any int */
+#endif
 
 _Static_assert(sizeof(struct fd) <= 160, "a descriptor's record has grown");
 
@@ -381,9 +386,11 @@ static int wait_rare(struct io *io, int64_t deadline, struct fd_hold *hold)
 	lock_acquire(&pd->lock);
 	uint32_t race = wait_end_of(&rare.wait, &rare.waiter, WAIT_IO);
 	poll_wait_ended();
-	lock_acquire(&pd->lock);
+	if (MODEL_KEEP("poll-rare-lock"))
+		lock_acquire(&pd->lock); /* PO4: who took it out may be looking at it */
 	(void)polled_withdraw(pd, io->side, rare_word(&rare));
-	lock_release(&pd->lock);
+	if (MODEL_KEEP("poll-rare-lock"))
+		lock_release(&pd->lock);
 	error = wait_error(race);
 	/* It was extended before we were there to be told. */
 	return error == -ETIMEDOUT && !deadline_is_past(io_deadline(io)) ? 0 : error;
@@ -579,7 +586,8 @@ static void close_wait(struct fd *f)
 	for (;;) {
 		struct waiter w = {0};
 		lock_acquire(&f->polled.lock);
-		if (load_acq(&f->word) / FD_REF == 1) /* FD-WORD: what the others did */
+		uint32_t word = load_acq(&f->word); /* FD-WORD: what the others did */
+		if (word / FD_REF == 1 || !MODEL_KEEP("close-wait"))
 			break;
 		waitq_push(&f->closers, &w);
 		waitq_wait_shielded(&w, &f->polled.lock, WAIT_IO);
