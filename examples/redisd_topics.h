@@ -176,6 +176,13 @@ static void note_mail(struct client *c, const char *what, struct word name)
 	message_drop(m);
 }
 
+/* Its own notes shall not fill its mailbox: they come no faster than they are written. */
+static void mail_wait(struct client *c)
+{
+	while (goro_chan_len(c->mail) > MAIL_MAX / 2 && !c->is_dropped)
+		goro_sleep(GORO_MS(1));
+}
+
 static void do_subscribe(struct client *c)
 {
 	if (!c->mail) {
@@ -190,6 +197,7 @@ static void do_subscribe(struct client *c)
 	}
 	flush(c);
 	for (int i = 1; i < c->n_words; i++) {
+		mail_wait(c);
 		goro_mutex_lock(&topics_lock);
 		bool is_there = *own_find(c, c->words[i]) != NULL;
 		if (is_there ||
@@ -208,23 +216,25 @@ static void do_unsubscribe(struct client *c)
 		reply(c, "*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0");
 		return;
 	}
-	goro_mutex_lock(&topics_lock);
-	if (c->n_words == 1) {
-		while (c->subscriptions) {
-			struct topic *topic = c->subscriptions->topic;
-			c->n_subscriptions--;
-			note_mail(c, "unsubscribe", (struct word){topic->name, topic->size});
-			c->n_subscriptions++;
-			unsubscribe(c, &c->subscriptions);
-		}
+	while (c->n_words == 1 && c->subscriptions) {
+		struct topic *topic = c->subscriptions->topic;
+		mail_wait(c);
+		goro_mutex_lock(&topics_lock);
+		c->n_subscriptions--;
+		note_mail(c, "unsubscribe", (struct word){topic->name, topic->size});
+		c->n_subscriptions++;
+		unsubscribe(c, &c->subscriptions);
+		goro_mutex_unlock(&topics_lock);
 	}
 	for (int i = 1; i < c->n_words; i++) {
+		mail_wait(c);
+		goro_mutex_lock(&topics_lock);
 		struct subscription **own = own_find(c, c->words[i]);
 		if (*own)
 			unsubscribe(c, own);
 		note_mail(c, "unsubscribe", c->words[i]);
+		goro_mutex_unlock(&topics_lock);
 	}
-	goro_mutex_unlock(&topics_lock);
 }
 
 static void do_publish(struct client *c)

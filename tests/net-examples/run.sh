@@ -408,6 +408,10 @@ redisd_words()
 	resp "commands that a subscriber may not give" \
 		"*3|\$9|subscribe|\$1|c|:1|-ERR Can't execute 'get': only SUBSCRIBE / UNSUBSCRIBE / PING / QUIT are allowed in this context|" \
 		'SUBSCRIBE c\r\nGET a\r\n'
+	(for i in $(seq 1 10); do echo "SUBSCRIBE $(seq -s ' ' 1 900)"; done; echo UNSUBSCRIBE) >"$work/words"
+	say <"$work/words"
+	is "$(grep -a -c 'subscribe' "$work/heard") $(tail -n 1 "$work/heard" | tr -d '\r')" "9900 :0" \
+		"redisd: many topics, again and again"
 	many 'PING
 ' 100000 >"$work/words"
 	say <"$work/words"
