@@ -639,7 +639,7 @@ int fd_add(int number, enum fd_kind kind)
 	if (unlikely(load_acq(&f->word) & FD_KNOWN)) /* FD-WORD */
 		error = look_again(f, number);
 	if (!error) {
-		f->kind = (uint8_t)kind;
+		store_rlx(&f->kind, (uint8_t)kind); /* relaxed: as fd_kind_of() */
 		error = netpoll_add(number, &f->polled); /* an event that comes now is kept */
 	}
 	if (error && error != -EEXIST)

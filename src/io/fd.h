@@ -48,7 +48,7 @@ struct fd {
 	struct polled polled;
 	atomic_of(uint32_t) word;       /* FD1; FD-WORD */
 	bool is_drained;                /* read lock: nothing is left unless an event came since */
-	uint8_t kind;                   /* enum fd_kind, set when it is added */
+	atomic_of(uint8_t) kind;        /* enum fd_kind, set when it is added */
 	int error[2];                   /* the side's lock: for the next call; or 0 */
 	atomic_of(int64_t) deadline[2]; /* anybody, POLL-KICK; read, write; 0: none */
 	struct waitq lockers[POLL_SIDES]; /* polled.lock */
@@ -57,6 +57,12 @@ struct fd {
 
 /* The record of a number that the poller knows; NULL: it does not, or is no number at all. */
 struct fd *fd_known(int number);
+
+/* What was said when it was added. */
+static inline enum fd_kind fd_kind_of(const struct fd *f)
+{
+	return load_rlx(&f->kind); /* relaxed: it comes with the number; all who add say the same */
+}
 
 /* One call's use of a side. */
 struct io {

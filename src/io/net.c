@@ -37,7 +37,7 @@ static ssize_t op_accept(const void *args)
 int goro_accept(int fd, struct sockaddr *address, socklen_t *size)
 {
 	const struct fd *f = fd_known(fd);
-	enum fd_kind kind = f ? f->kind : FD_SOCKET;
+	enum fd_kind kind = f ? fd_kind_of(f) : FD_SOCKET;
 	int got = (int)io_call(fd, POLL_READ, op_accept,
 			       &(struct accept_call){fd, address, size, size ? *size : 0});
 

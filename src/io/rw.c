@@ -120,7 +120,7 @@ static inline int read_prepare(struct io *io)
 
 static inline void read_note(struct fd *f, ssize_t n, size_t size)
 {
-	f->is_drained = f->kind == FD_TCP && n > 0 && (size_t)n < size &&
+	f->is_drained = fd_kind_of(f) == FD_TCP && n > 0 && (size_t)n < size &&
 			!load_rlx(&f->polled.has_hangup); /* relaxed: as above */
 }
 
@@ -205,7 +205,7 @@ static inline bool is_nothing(int fd, size_t size)
 {
 	const struct fd *f = size ? NULL : fd_known(fd);
 
-	return f && f->kind != FD_DATAGRAM &&
+	return f && fd_kind_of(f) != FD_DATAGRAM &&
 	       !(load_rlx(&f->word) & FD_CLOSING); /* relaxed: or it closes a moment later */
 }
 
@@ -222,7 +222,7 @@ static inline bool is_socket(int fd)
 {
 	const struct fd *f = fd_known(fd);
 
-	return f && f->kind != FD_OTHER;
+	return f && fd_kind_of(f) != FD_OTHER;
 }
 
 ssize_t goro_read(int fd, void *data, size_t size)
@@ -352,7 +352,7 @@ ssize_t goro_read_full(int fd, void *data, size_t size)
 	error = io_begin(&io, f, fd, POLL_READ);
 	if (error)
 		return error;
-	io_op *op = f->kind == FD_OTHER ? op_read : op_recv;
+	io_op *op = fd_kind_of(f) == FD_OTHER ? op_read : op_recv;
 	error = ALL_OF(&rw, done, read_some(&io, op, &rw, rw.size));
 	if (error && done)
 		keep_error(f, POLL_READ, error);
@@ -388,7 +388,7 @@ ssize_t goro_write_all(int fd, const void *data, size_t size)
 	ssize_t error = io_begin(&io, f, fd, POLL_WRITE);
 	if (error)
 		return error;
-	io_op *op = f->kind == FD_OTHER ? op_write : op_send;
+	io_op *op = fd_kind_of(f) == FD_OTHER ? op_write : op_send;
 	error = ALL_OF(&rw, done, write_some(&io, op, &rw));
 	if (error && done)
 		keep_error(f, POLL_WRITE, error);

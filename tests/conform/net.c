@@ -335,9 +335,10 @@ GORO_CASE(waiting_on_what_the_poller_does_not_know)
 
 static void sends_later(void *arg)
 {
-	int fd = *(int *)arg;
+	struct caller *c = arg;
 	goro_sleep(GORO_MS(3));
-	expect_eq(goro_write(fd, "late", 4), 4);
+	expect_eq(goro_write(c->fd, "late", 4), 4);
+	store(&c->is_over, true);
 }
 
 /* Blocking or not: the call waits in the kernel, and the other goroutines go on. */
@@ -345,12 +346,14 @@ GORO_CASE(unknown_descriptors_work_through_the_hand_off)
 {
 	for (int i = 0; i < 2 * N_PAIR_KINDS; i++) {
 		struct pair p = plain_pair_of(i % N_PAIR_KINDS);
+		struct caller writer = {.fd = p.b};
 		char data[8] = {0};
 		if (i >= N_PAIR_KINDS)
 			require_eq(fcntl(p.a, F_SETFL, fcntl(p.a, F_GETFL) | O_NONBLOCK), 0);
-		require_eq(goro_spawn(sends_later, &p.b), 0);
+		require_eq(goro_spawn(sends_later, &writer), 0);
 		expect_eq(goro_read(p.a, data, 8), 4);
 		expect_str(data, "late");
+		wait_for(load(&writer.is_over));
 		pair_close(p);
 	}
 }

@@ -54,10 +54,11 @@ static void splices(void *arg)
 
 static void writes_total(void *arg)
 {
-	const struct caller *c = arg;
+	struct caller *c = arg;
 	static char data[SPLICE_TOTAL];
 	expect_eq(goro_write_all(c->fd, data, SPLICE_TOTAL), SPLICE_TOTAL);
 	expect_eq(goro_close(c->fd), 0);
+	store(&c->is_over, true);
 }
 
 /* TCP -> pipe -> TCP; which of the pipe's ends are known, and whether they block. */
@@ -80,7 +81,7 @@ static void splice_through(bool is_in_known, bool is_out_known, bool does_not_bl
 	require_eq(goro_spawn(writes_total, &writer), 0);
 	goro_sleep(GORO_MS(2)); /* and for room, if all of it is full */
 	require_eq(goro_spawn(drains, &reader), 0);
-	wait_for(load(&in.is_over) && load(&out.is_over));
+	wait_for(load(&writer.is_over) && load(&in.is_over) && load(&out.is_over));
 	expect_eq(in.n, 0);
 	expect_eq(in.sent, SPLICE_TOTAL);
 	expect_eq(out.n, 0);

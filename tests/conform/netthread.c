@@ -320,6 +320,8 @@ TAP_CASE(a_plain_thread_gets_the_side_of_a_goroutine_that_is_no_more)
 /* Without a run, a child may use the library: with a poller of its own. */
 TAP_CASE(a_child_between_runs_has_a_poller_of_its_own)
 {
+	if (TAP_SANITIZED)
+		tap_skip("no threads after a fork");
 	struct pair p = pair_of(TCP);
 	struct caller c = {0};
 	pthread_t thread = caller_start_thread(&c, call_read, p.a);
