@@ -16,6 +16,8 @@
  */
 #include "debug/symbol.h"
 
+#include "base/atomic.h"
+
 #ifdef GORO_HAVE_BACKTRACE
 
 struct backtrace_state;
@@ -31,7 +33,8 @@ int backtrace_pcinfo(struct backtrace_state *state, uintptr_t pc, backtrace_line
 int backtrace_syminfo(struct backtrace_state *state, uintptr_t pc, backtrace_symbol *symbol,
 		      backtrace_failed *failed, void *data);
 
-static struct backtrace_state *backtrace_state; /* made by the first report, never freed */
+/* Made by the first report, never freed; SYMBOL-STATE */
+static atomic_of(struct backtrace_state *) backtrace_state;
 
 struct backtrace_pass {
 	const struct symbol_frame *unnamed;
@@ -82,24 +85,35 @@ static void backtrace_visit_symbol(void *data, uintptr_t pc, const char *name, u
 	pass->start = start;
 }
 
+/* Of two that report for the first time at once, the slower one's is of no use. */
+static struct backtrace_state *backtrace_state_get(void)
+{
+	struct backtrace_state *state = load_acq(&backtrace_state); /* SYMBOL-STATE */
+	struct backtrace_state *mine;
+
+	if (state != NULL)
+		return state;
+	mine = backtrace_create_state("/proc/self/exe", 1, backtrace_ignore, NULL);
+	if (cas_acq_rel(&backtrace_state, &state, mine)) /* SYMBOL-STATE */
+		return mine;
+	return load_acq(&backtrace_state); /* SYMBOL-STATE */
+}
+
 bool symbol_backtrace_find(const struct symbol_frame *unnamed, uintptr_t lookup, symbol_each *each,
 			   void *arg)
 {
 	struct backtrace_pass pass = {.unnamed = unnamed, .arg = arg};
+	struct backtrace_state *state = backtrace_state_get();
 
-	if (backtrace_state == NULL)
-		backtrace_state =
-			backtrace_create_state("/proc/self/exe", 1, backtrace_ignore, NULL);
-	if (backtrace_state == NULL)
+	if (state == NULL)
 		return false;
-	backtrace_syminfo(backtrace_state, lookup, backtrace_visit_symbol, backtrace_ignore, &pass);
-	backtrace_pcinfo(backtrace_state, lookup, backtrace_visit_line, backtrace_ignore, &pass);
+	backtrace_syminfo(state, lookup, backtrace_visit_symbol, backtrace_ignore, &pass);
+	backtrace_pcinfo(state, lookup, backtrace_visit_line, backtrace_ignore, &pass);
 	pass.n_all = pass.n;
 	pass.n = 0;
 	pass.each = each;
 	if (pass.n_all != 0) {
-		backtrace_pcinfo(backtrace_state, lookup, backtrace_visit_line, backtrace_ignore,
-				 &pass);
+		backtrace_pcinfo(state, lookup, backtrace_visit_line, backtrace_ignore, &pass);
 		return true;
 	}
 	if (pass.symbol == NULL)
