@@ -26,6 +26,10 @@
  */
 enum m_at { AT_RUNTIME, AT_PROGRAM, AT_SYSCALL };
 
+/* The parts of is_taken. The first is written under sched.lock, the other by the M itself. */
+#define TAKEN_BY_OTHER 1u
+#define TAKEN_BY_SELF  2u
+
 struct cxx_globals;
 
 struct m {
@@ -33,7 +37,7 @@ struct m {
 	struct g *curg;                   /* this thread */
 	atomic_of(struct p *) p;          /* this thread, or who takes it: MI4; reports read it */
 	atomic_of(uint32_t) at;           /* this thread, enum m_at; AT-ENTER */
-	atomic_of(uint32_t) is_taken;     /* sched.lock: the P is gone, or being taken; AT-ENTER */
+	atomic_of(uint32_t) is_taken;     /* the P is gone, or being taken: TAKEN_BY; AT-ENTER */
 	struct p *old_p;                  /* sched.lock: the one that was taken */
 	int64_t gave_at;                  /* this thread: HO5, when it gave the P away; or 0 */
 	struct p *next_p;                 /* whoever wakes it, before the wake */

@@ -1,8 +1,9 @@
 /*
  * p.h - a P: the right to run goroutines, and what goes with it.
  *
- * PI1  A P is owned by one M, or on its way to one (state RUNNING), lies in the idle list (IDLE),
- *      is held by whoever stops the world (STOPPED), or is beyond goro_maxprocs (DEAD).
+ * PI1  A P is owned by one M, on its way to one, or offered to any (state RUNNING), lies in the
+ *      idle list (IDLE), is held by whoever stops the world (STOPPED), or is beyond goro_maxprocs
+ *      (DEAD).
  * PI2  Fields marked "owner" are touched by the M that runs the P, or by whoever holds it by PI1.
  * PI3  Nothing in it needs a lock while its owner runs, but for the timers: others stop
  *      and reset those.
@@ -83,6 +84,7 @@ struct p {
 	atomic_of(int32_t) n_poll_waits;  /* owner; waits for descriptors: sched/poll.c, NW2 */
 	atomic_of(uint32_t) syscall_tick; /* owner; one more for each goro_syscall_enter */
 	uint32_t syscall_heat;            /* owner; HO5: so many calls count as long */
+	atomic_of(uint32_t) is_offered;   /* HO7: nobody's; P-OFFER */
 	uint32_t blocked_heat;            /* owner; FN8: so many more that are due go first */
 	uint32_t seen_tick;               /* sysmon */
 	int64_t seen_since;               /* sysmon; when it first saw seen_tick */

@@ -18,18 +18,30 @@
  *      moved between two looks and the kernel says that it sleeps: one that only waits for a CPU
  *      keeps its P.
  *
- * HO5  A P whose last calls were long ones, as they turned out, is given away at once when the next
- *      begins and somebody waits: not before sysmon comes round would be too late for a thousand
- *      goroutines that all call something long.
+ * HO5  A P whose last calls were long ones, as they turned out, is not kept when the next begins:
+ *      sysmon would come round too late for a thousand goroutines that all call something long. If
+ *      somebody waits for it, it is given away (HO6), else it is offered (HO7).
  *
  * HO6  A P that is handed on lies in the idle list until somebody comes for it: who comes back from
  *      a call, without any delay, or a thread that was woken to look. While it was on its way to a
  *      thread that had to wake up first, a thousand goroutines in short calls waited in a queue.
  *
- * Entering and leaving cost a store and a load; there is no read-modify-write and no lock.
+ * HO7  A P with is_offered belongs to nobody, is P_RUNNING and has no M: who takes the flag off, in
+ *      one atomic step, owns it. Who comes back from a call does so without a lock, its old P
+ *      first, else any; unless somebody looks whether the thread has a P, and would see that one.
+ *      To take a P from a thread that kept it costs a heavy fence under sched.lock, an interrupt of
+ *      the other CPUs, for which all who come back wait. To the rest an offered P is like one whose
+ *      thread kept it: sysmon takes it when somebody waits.
  *
- * Locking: sched.lock. Go: entersyscall, exitsyscall, retake, handoffp in runtime/proc.go; there a
- * P has a state that both sides change by compare-and-swap, and a call without a mark is not seen.
+ * HO8  Who comes back from such a call and finds no P lets another thread run and looks once more
+ *      before its G queues: the calls of the library between two calls that block are short.
+ *
+ * Entering and leaving cost a store and a load; there is no read-modify-write and no lock, but for
+ * HO5.
+ *
+ * Locking: sched.lock; is_offered without. Orders: AT-ENTER, AT-TAKE, P-OFFER. Go: entersyscall,
+ * exitsyscall, retake, handoffp in runtime/proc.go; there a P has a state that both sides change by
+ * compare-and-swap in every call, and a call without a mark is not seen.
  */
 #include "event/timer.h"
 #include "goro.h"
@@ -38,6 +50,11 @@
 #include "queue/runq.h"
 #include "sched/sched.h"
 
+#ifdef GORO_MODEL
+#define COMING_BACK_YIELDS 0
+#else
+#define COMING_BACK_YIELDS 1           /* HO8 */
+#endif
 #define SYSCALL_HEAT 16u               /* HO5 */
 #define BLOCKED_HEAT 16u               /* FN8 */
 #define SYSCALL_LONG_NS INT64_C(20000) /* worth a hand-over to another thread */
@@ -46,19 +63,34 @@
 
 /* ---- taking ---- */
 
+/* HO7. True: the P is the caller's. */
+static bool offer_take(struct p *pp)
+{
+	if (!load_rlx(&pp->is_offered)) /* relaxed: a hint */
+		return false;
+	if (MODEL_KEEP("offer-take"))
+		return xchg_acq(&pp->is_offered, 0); /* P-OFFER: what its last owner did with it */
+	store_rlx(&pp->is_offered, 0); /* relaxed: never compiled but for the explorer */
+	return true;
+}
+
 bool p_take(struct p *pp)
 {
 	struct m *mp = load_acq(&pp->m); /* P-OWNER */
 
+	if (offer_take(pp)) {
+		preempt_clear(pp);
+		return true;
+	}
 	if (!mp || load_rlx(&mp->at) == AT_RUNTIME) /* relaxed: a hint */
 		return false;
-	store_rlx(&mp->is_taken, 1); /* relaxed: ordered by the fence */
+	add_rlx(&mp->is_taken, TAKEN_BY_OTHER); /* relaxed: ordered by the fence */
 	if (MODEL_KEEP("take-fence"))
 		fence_heavy(); /* AT-TAKE: is_taken, then the look at where it is */
 	uint32_t at = load_acq(&mp->at); /* AT-ENTER: what it did with the P */
 	/* relaxed: it does not change while the M is away */
 	if ((at == AT_RUNTIME && MODEL_KEEP("take-look")) || load_rlx(&mp->p) != pp) {
-		store_rlx(&mp->is_taken, 0); /* relaxed: HO2 */
+		add_rlx(&mp->is_taken, -TAKEN_BY_OTHER); /* relaxed: HO2 */
 		return false;
 	}
 	store_rlx(&mp->p, NULL); /* relaxed: HO1 */
@@ -122,12 +154,15 @@ static bool retake_one(struct p *pp, int64_t now, bool others_wait, bool *soon)
 {
 	const struct m *mp = load_acq(&pp->m); /* P-OWNER */
 	uint32_t at = mp ? load_rlx(&mp->at) : AT_RUNTIME; /* relaxed: a hint */
+	bool is_offered = load_rlx(&pp->is_offered);       /* relaxed: likewise */
 	bool is_away, is_doubtful = false;
 
-	if (at == AT_RUNTIME || !(others_wait || somebody_waits(pp, now))) {
+	if ((at == AT_RUNTIME && !is_offered) || !(others_wait || somebody_waits(pp, now))) {
 		pp->watch.tid = 0;
 		return false;
 	}
+	if (is_offered)
+		return p_take(pp);
 	if (at == AT_SYSCALL) {
 		is_away = is_in_syscall(pp);
 		is_doubtful = !is_away;
@@ -225,9 +260,12 @@ static struct p *p_of_another(void)
 	for (uint32_t i = 0; i < n; i++) {
 		struct p *pp = sched.p[i];
 		const struct m *mp = load_acq(&pp->m); /* P-OWNER */
-		/* relaxed: a hint */
-		if (mp && load_rlx(&mp->at) == AT_SYSCALL && p_take(pp))
+		/* relaxed, both: a hint */
+		bool is_in_call = mp ? load_rlx(&mp->at) == AT_SYSCALL : load_rlx(&pp->is_offered);
+		if (is_in_call && p_take(pp)) {
+			pp->syscall_heat = SYSCALL_HEAT; /* HO5: the next is offered */
 			return pp;
+		}
 	}
 	return NULL;
 }
@@ -263,13 +301,37 @@ static void *queue_on_g0(void *arg)
 	return schedule(mp);
 }
 
-__attribute__((noinline)) void call_enter_slow(void)
+/* HO7. The old P has what our G has just worked on in its caches. */
+static struct p *offer_find(struct p *old)
 {
-	struct m *mp = m_self();
-	int saved_errno = self_errno();
+	uint32_t n = load_acq(&sched.n_procs); /* PROCS-SET */
 
-	if (unlikely(fork_is_child))
-		fork_fatal();
+	if (offer_take(old))
+		return old;
+	for (uint32_t i = 0; i < n; i++)
+		if (offer_take(sched.p[i]))
+			return sched.p[i];
+	return NULL;
+}
+
+/* HO7, HO8 */
+static bool came_back(struct m *mp)
+{
+	for (int i = 0;; i++) {
+		struct p *pp = offer_find(mp->old_p);
+		if (pp) {
+			add_rlx(&mp->is_taken, -TAKEN_BY_SELF); /* relaxed: our own part of it */
+			acquire_p(mp, pp);
+			return true;
+		}
+		if (i == COMING_BACK_YIELDS || load_rlx(&idle.n_p)) /* relaxed: a hint */
+			return false;
+		os_thread_yield();
+	}
+}
+
+static void come_back_by_lock(struct m *mp)
+{
 	lock_acquire(&sched.lock);
 	store_rlx(&mp->is_taken, 0); /* relaxed: HO2 */
 	if (load_rlx(&mp->p)) {      /* relaxed: under the lock */
@@ -277,40 +339,58 @@ __attribute__((noinline)) void call_enter_slow(void)
 		return; /* it was only looked at */
 	}
 	struct p *pp = p_for(mp);
-	mp->old_p = NULL;
 	if (!pp && !mp->locked_g)
 		on_way_begin(mp);
 	lock_release(&sched.lock);
-	int64_t away_ns = mp->gave_at ? os_now() - mp->gave_at : SYSCALL_LONG_NS;
-	mp->gave_at = 0;
 	if (pp) {
 		acquire_p(mp, pp);
 		sysmon_wake_if_asleep();
 	} else {
 		switch_to_g0(mp, mp->curg, queue_on_g0);
 	}
-	if (away_ns < SYSCALL_LONG_NS)
-		load_rlx(&m_self()->p)->syscall_heat = 0; /* relaxed: our own */
+}
+
+__attribute__((noinline)) void call_enter_slow(void)
+{
+	struct m *mp = m_self();
+	int saved_errno = self_errno();
+	int64_t gave_at = mp->gave_at;
+
+	if (unlikely(fork_is_child))
+		fork_fatal();
+	int64_t away_ns = gave_at ? os_now() - gave_at : 0;
+	mp->gave_at = 0;
+	/* relaxed: ordered by the fence. Else somebody looks, and would take what we find */
+	bool is_ours = load_rlx(&mp->is_taken) == TAKEN_BY_SELF || !MODEL_KEEP("offer-look");
+	if (!is_ours || !came_back(mp))
+		come_back_by_lock(mp);
+	struct p *pp = load_rlx(&m_self()->p); /* relaxed: our own */
+	if (away_ns >= SYSCALL_LONG_NS)
+		pp->syscall_heat = SYSCALL_HEAT; /* HO5 */
+	else if (gave_at && pp->syscall_heat)
+		pp->syscall_heat--;
 	self_errno_set(saved_errno);
 }
 
 /* ---- the calls ---- */
 
-/* HO5 */
-static void give_away(struct m *mp)
+/* HO5, HO7 */
+static void give_away(struct m *mp, struct p *pp)
 {
 	int saved_errno = self_errno();
 
-	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
-
 	mp->gave_at = os_now();
 	mp->old_p = pp;
-	handoff_from_long(release_p(mp));
+	(void)release_p(mp);
 	/*
-	 * After it, for its lock: who took the P for ours until then, and found that it was not,
-	 * has written 0. Relaxed: only we read it now.
+	 * Added, since who took the P for ours until now may be about to take back what it has
+	 * written there. Relaxed: only we read our part.
 	 */
-	store_rlx(&mp->is_taken, 1);
+	add_rlx(&mp->is_taken, TAKEN_BY_SELF);
+	if (!runq_is_empty(&pp->runq) || globq_size())
+		handoff_from_long(pp);
+	else
+		store_rel(&pp->is_offered, 1); /* P-OFFER: what we did with it */
 	self_errno_set(saved_errno);
 }
 
@@ -324,8 +404,8 @@ void goro_syscall_enter(void)
 	struct m *mp = m_self();
 	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
 	store_rlx(&pp->syscall_tick, load_rlx(&pp->syscall_tick) + 1); /* relaxed: only we write */
-	if (unlikely(pp->syscall_heat) && (!runq_is_empty(&pp->runq) || globq_size()))
-		give_away(mp);
+	if (unlikely(pp->syscall_heat))
+		give_away(mp, pp);
 	store_rel(&mp->at, AT_SYSCALL); /* AT-ENTER: what we did with the P */
 }
 
@@ -340,9 +420,6 @@ void goro_syscall_exit(void)
 	if (--gp->syscall_depth)
 		return;
 	(void)call_enter();
-	struct p *pp = load_rlx(&m_self()->p); /* relaxed: our own */
-	if (unlikely(pp->syscall_heat))
-		pp->syscall_heat--;
 	preempt_check();
 	store_rel(&m_self()->at, AT_PROGRAM); /* AT-ENTER: what we did with the P */
 }

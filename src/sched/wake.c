@@ -154,7 +154,8 @@ static bool ask_for_m(void)
 {
 	if (sched.n_m < sched.max_m || sched.n_to_start)
 		return starter_ask(); /* SR1: also when it is at it, since that may fail */
-	if (!sched.n_on_way) {
+	/* One whose goroutine was stopped comes with its turn, and goes on to look. */
+	if (!sched.n_on_way && !load_rlx(&sched.n_stopped)) { /* relaxed: under the lock */
 		lock_release(&sched.lock);
 		fatal("program exceeds %u-thread limit\n[see goro_maxthreads()]", sched.max_m);
 	}
@@ -188,11 +189,14 @@ void start_looking(void)
  */
 static void start_new_m(struct p *pp, bool is_spinning)
 {
-	if (!is_spinning && start_stopped(pp))
-		return;
-	world_put_away(pp);
-	bool must_wake = ask_for_m();
-	lock_release(&sched.lock);
+	bool is_at_limit = sched.n_m >= sched.max_m && !sched.n_to_start;
+	bool must_wake = false;
+
+	if ((is_spinning && !is_at_limit) || !start_stopped(pp)) {
+		world_put_away(pp);
+		must_wake = ask_for_m();
+		lock_release(&sched.lock);
+	}
 	if (is_spinning)
 		add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */
 	if (must_wake)

@@ -163,9 +163,11 @@ static uint32_t count_away(void)
 	uint32_t n = load_rlx(&sched.n_procs), n_away = 0; /* relaxed: the caller's */
 
 	for (uint32_t i = 0; i < n; i++) {
-		const struct m *mp = load_acq(&sched.p[i]->m); /* P-OWNER */
-		if (load_rlx(&sched.p[i]->state) == P_RUNNING && mp && /* relaxed: a look */
-		    load_rlx(&mp->at) != AT_RUNTIME)                   /* relaxed: likewise */
+		struct p *pp = sched.p[i];
+		const struct m *mp = load_acq(&pp->m); /* P-OWNER */
+		/* relaxed, all: a look */
+		if (load_rlx(&pp->state) == P_RUNNING &&
+		    (mp ? load_rlx(&mp->at) != AT_RUNTIME : load_rlx(&pp->is_offered)))
 			n_away++;
 	}
 	return n_away;

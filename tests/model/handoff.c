@@ -13,6 +13,7 @@
 #include "model_g.h"
 
 static uint32_t work;
+static uint32_t work_of[2]; /* of P 0 and P 1, where there are two */
 static uint32_t n_taken;
 static uint32_t epoch;
 
@@ -31,6 +32,7 @@ static void setup(uint32_t n_m, uint32_t n_p, uint32_t n_threads)
 {
 	model_sched_setup(n_m, n_p);
 	explore_name(&work, sizeof(work), "work");
+	explore_name(work_of, sizeof(work_of), "work_of");
 	explore_name(&epoch, sizeof(epoch), "epoch");
 	for (uint32_t i = n_m; i < n_threads; i++)
 		ms[i].id = 0; /* sysmon, or a plain thread */
@@ -151,6 +153,39 @@ static void g_long_syscall(void *arg)
 	g_syscall(arg);
 }
 
+/* The same with two Ps, and with nobody who waits: it is offered. HO7 */
+static void use_own_p(bool is_long)
+{
+	uint32_t was = call_enter();
+	struct p *pp = load_rlx(&m_self()->p);
+
+	work_of[pp->id]++;
+	if (is_long)
+		pp->syscall_heat = 2;
+	explore_seen(pp->id);
+	call_leave(was);
+}
+
+static void g_offers(void *arg)
+{
+	(void)arg;
+	use_own_p(true);
+	goro_syscall_enter();
+	goro_syscall_exit();
+	use_own_p(false);
+}
+
+/* It calls in the middle, and goes on without being offered. */
+static void g_offers_and_calls(void *arg)
+{
+	(void)arg;
+	use_own_p(true);
+	goro_syscall_enter();
+	use_own_p(false);
+	goro_syscall_exit();
+	use_own_p(false);
+}
+
 static void m_main(void)
 {
 	schedule_until_end(&ms[explore_self()]);
@@ -170,6 +205,19 @@ static void take_and_hand_on(struct p *pp)
 static void sysmon_0(void)
 {
 	take_and_hand_on(&ps[0]);
+}
+
+/* Who has it, works on it. */
+static void sysmon_works(void)
+{
+	lock_acquire(&sched.lock);
+	bool is_taken = load_rlx(&ps[0].state) == P_RUNNING && p_take(&ps[0]);
+	lock_release(&sched.lock);
+	if (is_taken) {
+		work_of[0]++;
+		handoff(&ps[0]);
+	}
+	explore_seen(is_taken);
 }
 
 static void sysmon_1(void)
@@ -207,6 +255,19 @@ static void setup_long(void)
 static void setup_two_long(void)
 {
 	setup_pair(g_long_syscall, g_syscall);
+}
+
+static void setup_offer(void)
+{
+	setup(1, 1, 2);
+	model_spawn(&ps[0], g_offers_and_calls, "stack of G1");
+}
+
+static void setup_two_offers(void)
+{
+	setup(2, 2, 3);
+	model_spawn(&ps[0], g_offers, "stack of G1");
+	model_spawn(&ps[1], g_offers, "stack of G2");
 }
 
 static void all_ended(void)
@@ -331,6 +392,28 @@ static void g_reader(void *arg)
 	call_leave(was);
 }
 
+/* The same by a call that is known to be long: its P is offered meanwhile. */
+static void g_offering_reader(void *arg)
+{
+	(void)arg;
+	uint32_t was = call_enter();
+	load_rlx(&m_self()->p)->syscall_heat = 2;
+	explore_check(epoch != 1);
+	call_leave(was);
+	goro_syscall_enter();
+	was = call_enter();
+	explore_check(epoch != 1);
+	call_leave(was);
+	goro_syscall_exit();
+}
+
+static void setup_world_offered(void)
+{
+	setup(2, 2, 3);
+	model_spawn(&ps[0], g_stopper, "stack of G1");
+	model_spawn(&ps[1], g_offering_reader, "stack of G2");
+}
+
 static void setup_world(void)
 {
 	setup(2, 2, 3);
@@ -343,11 +426,14 @@ static void setup_world(void)
 #define CALLS(from)                                                                        \
 	.setup = from, .thread = {m_main, sysmon_0, m_main, m_main, m_main}, .asleep = 0x1c, \
 	.finish = all_ended, .may_end_blocked = true
+#define OFFERS(from, second, third)                                                       \
+	.setup = from, .thread = {m_main, second, third, m_main, m_main}, .asleep = 0x18, \
+	.finish = all_ended, .may_end_blocked = true
 #define SUBMIT(from, submitter)                                                           \
 	.setup = from, .thread = {away, submitter, sysmon_until_taken, worker, worker},   \
 	.asleep = 0x18, .finish = all_run, .may_end_blocked = true
-#define WORLD                                                                             \
-	.setup = setup_world, .thread = {m_main, m_main, sysmon_1, m_main, m_main},       \
+#define WORLD(from)                                                                       \
+	.setup = from, .thread = {m_main, m_main, sysmon_1, m_main, m_main},       \
 	.asleep = 0x18, .finish = all_ended, .may_end_blocked = true
 
 static void test_handshake(void)
@@ -397,6 +483,34 @@ static void test_calls(void)
 					     CALLS(setup_two_long), TRY(1, 1)});
 }
 
+static void test_offers(void)
+{
+	explore_holds_seen(&(struct explore_test){"handoff: offered, and taken by sysmon",
+						  OFFERS(setup_offer, sysmon_works, away),
+						  TRY(2, 2)},
+			   3);
+	explore_holds_seen(&(struct explore_test){"handoff: two that offer, and sysmon",
+						  OFFERS(setup_two_offers, m_main, sysmon_works),
+						  TRY(1, 1)},
+			   3);
+	explore_finds(&(struct explore_test){"handoff: found when an offer does not release",
+					     OFFERS(setup_offer, sysmon_works, away), TRY(2, 2),
+					     .weaken = "give_away"},
+		      "data race");
+	explore_finds(&(struct explore_test){"handoff: found when its taker does not acquire",
+					     OFFERS(setup_offer, sysmon_works, away), TRY(2, 2),
+					     .weaken = "offer_take"},
+		      "data race");
+	explore_finds(&(struct explore_test){"handoff: found when an offer is taken twice",
+					     OFFERS(setup_offer, sysmon_works, away), TRY(2, 2),
+					     .omit = "offer-take"},
+		      "");
+	explore_finds(&(struct explore_test){"handoff: found when who offered ignores a look",
+					     OFFERS(setup_offer, sysmon_works, away), TRY(3, 2),
+					     .omit = "offer-look"},
+		      "");
+}
+
 static void test_work(void)
 {
 	explore_holds(&(struct explore_test){"handoff: of an empty P against a submitter",
@@ -417,8 +531,11 @@ static void test_work(void)
 
 static void test_world(void)
 {
-	explore_holds_seen(&(struct explore_test){"handoff: taken while the world stops", WORLD,
-						  TRY(1, 1)},
+	explore_holds_seen(&(struct explore_test){"handoff: taken while the world stops",
+						  WORLD(setup_world), TRY(1, 1)},
+			   3);
+	explore_holds_seen(&(struct explore_test){"handoff: offered while the world stops",
+						  WORLD(setup_world_offered), TRY(1, 1)},
 			   3);
 }
 
@@ -426,6 +543,7 @@ int main(void)
 {
 	test_handshake();
 	test_calls();
+	test_offers();
 	test_work();
 	test_world();
 	return explore_done();
