@@ -131,6 +131,8 @@ GORO_CASE(a_signalfd_brings_its_signals, .procs = "2")
 	struct tap_child c;
 	tap_child(&c, "reads_a_signalfd_main", NULL);
 	expect_child(&c, 0, "");
+	free(c.out);
+	free(c.err);
 }
 
 GORO_CASE(inotify_tells_of_a_new_file)

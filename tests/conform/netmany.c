@@ -337,6 +337,8 @@ TAP_CASE(all_on_channels_is_a_deadlock_whatever_descriptors_there_are, .id = "DI
 	struct tap_child c;
 	tap_child(&c, "waits_on_a_channel_with_descriptors_known", NULL);
 	expect_child(&c, 2, "fatal error: all goroutines are asleep - deadlock!\n");
+	free(c.out);
+	free(c.err);
 }
 
 static void *writes_later(void *arg)

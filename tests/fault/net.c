@@ -1,10 +1,12 @@
 /*
- * net.c - connections while the n-th call fails: the poller's descriptors, its registrations, memory.
+ * net.c - connections while the n-th call fails: the poller's descriptors, its registrations,
+ * memory.
  *
  *   sockets are made, added, accepted, written, read, closed -> what is refused says so, nothing
  *   hangs, no descriptor stays open
  *
- * And a process at the limit of its descriptors: accept comes back at once, and loses no connection.
+ * And a process at the limit of its descriptors: accept comes back at once, and loses no
+ * connection.
  *
  * sweep.h tells what a run of the first kind must come to.
  */
