@@ -422,7 +422,8 @@ GORO_API ssize_t goro_read_full(int fd, void *data, size_t size);
  *
  * No other write comes between its parts, on whatever descriptor, known to the poller or not.
  * Returns size, or fewer when an error came after some bytes went out (the next write on the
- * descriptor returns the error), or the error. Blocks until then. Go: net.Conn, os.File: Write.
+ * descriptor returns the error; on one that the poller does not know, what the kernel says then),
+ * or the error. Blocks until then. Go: net.Conn, os.File: Write.
  */
 GORO_API ssize_t goro_write_all(int fd, const void *data, size_t size);
 
