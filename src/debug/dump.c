@@ -15,6 +15,8 @@
  *      alone is a call like any other and uses the caller's.
  * DU4  Of the library's own frames only the call that the program made is shown (symbol.h), but all
  *      of whoever has failed inside the library.
+ * DU5  A running goroutine may end, and its name with it. Only its own thread reads it then, in the
+ *      handler that unwinds the stack.
  *
  * The format is Go's: "goroutine 7 [chan receive, 2 minutes]:", the calls, "created by". A line
  * after the header tells the name and the exact wait.
@@ -47,6 +49,7 @@ struct dump {
 	struct g *first;   /* printed already */
 	int64_t now;
 	uint64_t parent_id; /* of the goroutine being printed */
+	bool is_captured;   /* its own thread has left its stack and its name in capture */
 };
 
 /*
@@ -59,6 +62,7 @@ static struct {
 	atomic_of(uint32_t) is_taken;   /* DUMP-STACK: by a handler */
 	struct unwind_trace trace;      /* whoever took it; then the dump, when it is done */
 	struct unwind_regs regs;        /* whoever took it, like the rest */
+	char name[NAME_MAX_BYTES];      /* like the trace: DU5 */
 	void *handler_sp;
 	int64_t left_ns;                /* of CAPTURE_WITHIN_NS, DU2 */
 	_Alignas(16) char stack[CAPTURE_STACK_SIZE]; /* DU3 */
@@ -87,6 +91,16 @@ SANITIZE_NOTHING static bool dump_is_locked(const struct g *gp)
 	return *(const volatile uint32_t *)&gp->lock_depth != 0;
 }
 
+/* DU5. It may be about to get one. */
+static void capture_name(const struct g *gp)
+{
+	size_t n = 0;
+
+	for (; gp->name && n < sizeof(capture.name) - 1 && gp->name[n]; n++)
+		capture.name[n] = gp->name[n];
+	capture.name[n] = 0;
+}
+
 static void *capture_unwind(void *gp)
 {
 	unwind_trace(&capture.trace, &capture.regs, bounds_of(gp));
@@ -101,6 +115,7 @@ static void on_capture(const void *context)
 		return;
 	struct g *wanted = load_acq(&capture.wanted); /* DUMP-STACK */
 	if (mp && wanted && mp->curg == wanted && wanted->stack.lo) {
+		capture_name(wanted);
 		unwind_regs_from_signal(&capture.regs, context);
 		if (sanitize_is_on) /* which knows of its stacks only */
 			(void)capture_unwind(wanted);
@@ -186,6 +201,14 @@ static void print_function(const struct symbol_frame *frame, void *arg)
 			 frame->function ? frame->function : "an unnamed function");
 }
 
+/* NULL: it has none, or nobody can tell. */
+static const char *name_of(const struct dump *d, const struct g *gp, enum g_state state)
+{
+	if (d->is_captured)
+		return capture.name;
+	return state != G_RUNNING || gp == d->first ? gp->name : NULL; /* DU5 */
+}
+
 static void print_header(const struct dump *d, struct g *gp, enum g_state state)
 {
 	/* relaxed, here and below: a G that did not stop in time may park meanwhile */
@@ -193,6 +216,7 @@ static void print_header(const struct dump *d, struct g *gp, enum g_state state)
 	int64_t waited = d->now > since ? d->now - since : 0; /* the coarse clock may be behind */
 	uint8_t reason = load_rlx(&gp->wait_reason); /* relaxed: as above */
 	bool is_waiting = state == G_WAITING;
+	const char *name = name_of(d, gp, state);
 
 	print_to(d->fd, "goroutine %lu [%s", (unsigned long)gp->id,
 		 is_waiting ? wait_reason_name((enum wait_reason)reason)
@@ -207,9 +231,8 @@ static void print_header(const struct dump *d, struct g *gp, enum g_state state)
 		print_to(d->fd, "started with goro_main");
 	else
 		symbol_resolve((uintptr_t)gp->fn, true, print_function, (void *)(uintptr_t)d);
-	/* A running G may end, and free its name, unless it is the one that prints. */
-	if ((state != G_RUNNING || gp == d->first) && gp->name && gp->name[0])
-		print_to(d->fd, ", name \"%s\"", gp->name);
+	if (name && name[0])
+		print_to(d->fd, ", name \"%s\"", name);
 	if (is_waiting)
 		print_to(d->fd, ", waiting for %ld.%03ld s", (long)(waited / 1000000000),
 			 (long)(waited / 1000000 % 1000));
@@ -265,7 +288,7 @@ static void print_stack(struct dump *d, struct g *gp, enum g_state state)
 		symbol_print_calls(d->fd, &dump_trace);
 		return;
 	}
-	if (state == G_RUNNING && capture_stack(gp)) {
+	if (d->is_captured) {
 		symbol_print_calls(d->fd, &capture.trace);
 		return;
 	}
@@ -289,6 +312,7 @@ static void print_goroutine(struct dump *d, struct g *gp)
 {
 	enum g_state state = g_state(gp);
 
+	d->is_captured = state == G_RUNNING && gp != d->first && capture_stack(gp);
 	print_header(d, gp, state);
 	print_stack(d, gp, state);
 	print_creator(d, gp);

@@ -454,6 +454,28 @@ GORO_CASE(dump_shows_every_goroutine_once, .id = "DIA-06")
 	store(&is_stopped, 1);
 }
 
+/* It can be neither asked nor stopped, until it has been seen. */
+static void runs_on(void *unused)
+{
+	(void)unused;
+	goro_set_name("the runner");
+	goro_nopreempt_begin();
+	store(&is_looping, 1);
+	while (!load(&is_stopped))
+		continue;
+	goro_nopreempt_end();
+}
+
+GORO_CASE(dump_names_a_goroutine_that_runs_on, .id = "DIA-06", .procs = "2+")
+{
+	goro_spawn(runs_on, NULL);
+	wait_for(load(&is_looping));
+	char *text = dump_text();
+	store(&is_stopped, 1);
+	expect_contains(text, "[running]:\n\tstarted with runs_on, name \"the runner\"\n");
+	free(text);
+}
+
 GORO_CHILD(quits_with_one_of_each)
 {
 	start_one_of_each();

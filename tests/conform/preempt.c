@@ -11,6 +11,8 @@
  */
 #include "sys_tap.h"
 
+#include <dirent.h>
+
 static int is_over;
 
 /* ---- loops ---- */
@@ -20,9 +22,56 @@ struct loop {
 	char pad[64 - sizeof(uint64_t)];
 };
 
+enum { LOOPS_MAX = 1025 };
+
+static int looping[LOOPS_MAX], n_looping; /* the threads of loops: each stays on its own */
+
+static void begins_to_loop(void)
+{
+	int at = add(&n_looping, 1) - 1;
+	require(at < LOOPS_MAX);
+	looping[at] = gettid();
+}
+
+static bool is_of_a_loop(int tid)
+{
+	for (int i = 0; i < load(&n_looping); i++)
+		if (looping[i] == tid)
+			return true;
+	return false;
+}
+
+/*
+ * For how long the threads of this process have been runnable and waited for a CPU, in sum. With no
+ * more Ps than CPUs it is other processes that they wait for: beside ten of those we have seen
+ * sysmon wait for 140 ms, and the kernel's own threads for 70. With more Ps the loops wait for each
+ * other, which the bound has room for, and are not counted.
+ */
+static int64_t waited_for_cpus(void)
+{
+	int64_t sum = 0;
+	bool has_cpus = goro_maxprocs(0) <= sysconf(_SC_NPROCESSORS_ONLN);
+	DIR *tasks = opendir("/proc/self/task");
+	require(tasks);
+	for (const struct dirent *at; (at = readdir(tasks));) {
+		char path[300];
+		int64_t ran, waited;
+		snprintf(path, sizeof(path), "/proc/self/task/%s/schedstat", at->d_name);
+		bool counts = has_cpus || !is_of_a_loop(atoi(at->d_name));
+		FILE *f = counts && at->d_name[0] != '.' ? fopen(path, "r") : NULL;
+		if (f && fscanf(f, "%" SCNd64 " %" SCNd64, &ran, &waited) == 2)
+			sum += waited;
+		if (f)
+			fclose(f);
+	}
+	closedir(tasks);
+	return sum;
+}
+
 static void loops_empty(void *unused)
 {
 	(void)unused;
+	begins_to_loop();
 	while (!__atomic_load_n(&is_over, __ATOMIC_RELAXED))
 		continue;
 }
@@ -31,6 +80,7 @@ static void loops_and_counts(void *arg)
 {
 	struct loop *l = arg;
 	uint64_t n = 0, x = 1;
+	begins_to_loop();
 	while (!__atomic_load_n(&is_over, __ATOMIC_RELAXED)) {
 		for (int i = 0; i < 1000; i++)
 			x = x * 6364136223846793005u + 1442695040888963407u;
@@ -42,6 +92,7 @@ static void loops_in_floating_point(void *unused)
 {
 	volatile double x = 1;
 	(void)unused;
+	begins_to_loop();
 	while (!__atomic_load_n(&is_over, __ATOMIC_RELAXED))
 		x = x * 1.0000001 + 1e-9;
 	require(x >= 1);
@@ -52,6 +103,7 @@ static void end_loops(void)
 	store(&is_over, 1);
 	wait_for(goro_count() == 1);
 	store(&is_over, 0);
+	store(&n_looping, 0);
 }
 
 /* About that much of this thread's CPU time, without a call of the library. */
@@ -72,7 +124,7 @@ static void work(int64_t ns)
 /* Main's ten sleeps of a millisecond beside as many loops as there are Ps, and one more. */
 static void expect_sleeps_end(void (*fn)(void *))
 {
-	static struct loop loops[1025];
+	static struct loop loops[LOOPS_MAX];
 	int n = goro_maxprocs(0) + 1;
 	/* Each loop may have its slice before main; and the CPUs may be fewer than the Ps. */
 	int64_t allowed = GORO_MS(20) * n * TAP_SLOWER, best = INT64_MAX;
@@ -81,13 +133,15 @@ static void expect_sleeps_end(void (*fn)(void *))
 	for (int attempt = 0; attempt < 5 && best > allowed; attempt++) {
 		int64_t longest = 0;
 		for (int i = 0; i < 10; i++) {
-			int64_t start = tap_now();
+			int64_t waited = waited_for_cpus(), start = tap_now();
 			goro_sleep(GORO_MS(1));
 			int64_t took = tap_now() - start;
-			longest = took > longest ? took : longest;
 			expect_ge(took, GORO_MS(1));
+			took -= waited_for_cpus() - waited;
+			longest = took > longest ? took : longest;
 		}
-		printf("# the longest of ten took %" PRId64 " us\n", longest / 1000);
+		printf("# the longest of ten took %" PRId64 " us, without waits for a CPU\n",
+		       longest / 1000);
 		best = longest < best ? longest : best;
 	}
 	expect_le(best, allowed);
