@@ -684,6 +684,7 @@ int goro_main(int argc, char **argv)
 	goro_signal_stop(signals, SIGTERM);
 	goro_signal_stop(signals, SIGINT);
 	connections_stop();
+	goro_chan_unref(signals);
 	/* All slots are free when no connection is left. */
 	if (goro_sem_acquire_until(&slots, max_connections, goro_now() + GORO_SEC(10)) < 0)
 		warnx("connections are left");

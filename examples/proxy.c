@@ -96,12 +96,25 @@ static ssize_t copy(struct direction *d, const int ends[2])
 	return n;
 }
 
+/* Is it for want of descriptors? Others end some time: then it was a moment ago. */
+static bool is_worth_waiting(ssize_t error, int64_t deadline)
+{
+	if ((error != -EMFILE && error != -ENFILE) || goro_now() >= deadline)
+		return false;
+	goro_sleep(GORO_MS(100));
+	return true;
+}
+
 static void carry(struct pair *pair, int from, int to)
 {
 	struct direction d = {pair, from, to};
+	int64_t deadline = goro_now() + dial;
+	ssize_t error;
 	int ends[2];
-	ssize_t error = pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno : 0;
 
+	do
+		error = pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno : 0;
+	while (is_worth_waiting(error, deadline));
 	if (error) {
 		warnx("pipe: %s", strerror((int)-error));
 	} else {
@@ -121,8 +134,12 @@ static void carry(struct pair *pair, int from, int to)
 
 static void serve(int client)
 {
-	int fd = goro_dial("tcp", target, goro_now() + dial);
+	int64_t deadline = goro_now() + dial;
+	int fd;
 
+	do
+		fd = goro_dial("tcp", target, deadline);
+	while (is_worth_waiting(fd, deadline));
 	if (fd < 0) {
 		warnx("%s: %s", target, strerror(-fd));
 	} else {
@@ -221,6 +238,7 @@ int goro_main(int argc, char **argv)
 	goro_set_deadline(listener, GORO_POLL);
 	goro_signal_stop(signals, SIGTERM);
 	goro_signal_stop(signals, SIGINT);
+	goro_chan_unref(signals);
 	/* All slots are free when no connection is left. */
 	if (goro_sem_acquire_until(&slots, max_connections, goro_now() + GORO_SEC(5)) < 0)
 		warnx("connections are left");

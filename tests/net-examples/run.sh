@@ -615,9 +615,9 @@ proxy_descriptors()
 {
 	serve echo 127.0.0.1:0 || return
 	echo=$server
-	files=40 serve proxy 127.0.0.1:0 "127.0.0.1:$port" || return
+	files=40 serve proxy -d 1 127.0.0.1:0 "127.0.0.1:$port" || return
 	say -n 30 -k -t 1 </dev/null
-	say <"$work/little"
+	say -t 20 <"$work/little"
 	same "$work/little" "$work/heard" "proxy: out of descriptors for a while, then it goes on"
 	end $server
 	end $echo
