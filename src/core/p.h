@@ -81,6 +81,7 @@ struct p {
 	uint64_t next_id, last_id;        /* owner; a batch of goroutine numbers */
 	uint64_t rand;                    /* owner */
 	atomic_of(uint64_t) n_spawned, n_ended; /* owner; anybody reads */
+	uint32_t poll_heat;               /* owner; sched/poll.c, NW3 */
 	atomic_of(int32_t) n_poll_waits;  /* owner; waits for descriptors: sched/poll.c, NW2 */
 	atomic_of(uint32_t) syscall_tick; /* owner; one more for each goro_syscall_enter */
 	uint32_t syscall_heat;            /* owner; HO5: so many calls count as long */

@@ -317,6 +317,8 @@ static bool sleep_until_woken(struct m *mp)
 			break;
 		store_rlx(&sched.coarse_now, os_now()); /* relaxed: a hint */
 		bool has_p = reacquire_quietly(mp, &ready) || reacquire_p(mp);
+		if (has_p)
+			poll_brought(load_rlx(&mp->p), &ready); /* relaxed: our own */
 		ready_list(&ready);
 		if (has_p)
 			return true;
@@ -355,7 +357,7 @@ struct g *find_runnable(struct m *mp, bool *inherits_slice)
 		/* Not a ring full of long runners: FN7; relaxed: a hint */
 		if ((gp = globq_get(&pp->runq, share, load_rlx(&sched.n_stopped) ? 1 : RUNQ_CAP)))
 			return gp;
-		if ((gp = poll_network()))
+		if ((gp = poll_network(pp)))
 			return gp;
 		if (may_spin(mp)) {
 			if (!mp->is_spinning)

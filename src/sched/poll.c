@@ -11,6 +11,10 @@
  * NW2  Waits are counted where they begin and end, each P its own, so that counting costs no atomic
  *      operation; only the sum means something, and it may be too large for a moment.
  *
+ * NW3  An M whose P is the only busy one would become the keeper if it finds nothing, and asks then;
+ *      but while events come several at a time it asks before, without blocking: giving the P away
+ *      and taking it again costs two heavy fences, and the keeper's role another.
+ *
  * Locking: none. Orders: KEEP-ADD, NETPOLL-ON. Go: findRunnable, netpoll, sysmon in
  * runtime/proc.go.
  */
@@ -20,6 +24,8 @@
 #include "sched/sched.h"
 
 atomic_of(int32_t) poll_n_outside;
+#define POLL_HEAT 4u /* NW3: so many times that brought nothing much */
+
 static atomic_of(uint32_t) n_asked;  /* how often somebody has asked; sysmon compares */
 
 int poll_start(struct polled *(*at)(int fd))
@@ -81,7 +87,16 @@ static void ask(int64_t until, struct glist *ready)
 	netpoll(until, ready);
 }
 
-struct g *poll_network(void)
+/* NW3. Several at a time: the next come soon. */
+static void heat_up(struct p *pp, const struct glist *ready)
+{
+	if (ready->count > 1)
+		pp->poll_heat = POLL_HEAT;
+	else if (pp->poll_heat)
+		pp->poll_heat--;
+}
+
+struct g *poll_network(struct p *pp)
 {
 	struct glist ready = {0};
 
@@ -89,9 +104,10 @@ struct g *poll_network(void)
 	if (load_rlx(&sched.keeper_taken) || !poll_has_waits())
 		return NULL;
 	/* All others are idle: this M asks as the keeper, at once. Relaxed: a hint. */
-	if (load_rlx(&idle.n_p) + 1 >= load_acq(&sched.n_procs)) /* PROCS-SET */
+	if (!pp->poll_heat && load_rlx(&idle.n_p) + 1 >= load_acq(&sched.n_procs)) /* PROCS-SET */
 		return NULL;
 	ask(0, &ready);
+	heat_up(pp, &ready);
 	struct g *gp = glist_pop(&ready);
 	if (gp)
 		g_transition(gp, G_WAITING, G_RUNNABLE);
@@ -102,6 +118,11 @@ struct g *poll_network(void)
 void poll_block(int64_t until, struct glist *ready)
 {
 	ask(until, ready);
+}
+
+void poll_brought(struct p *pp, const struct glist *ready)
+{
+	heat_up(pp, ready);
 }
 
 void poll_if_nobody_does(void)

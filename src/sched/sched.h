@@ -132,8 +132,10 @@ void poll_wait_ended(void);
 extern atomic_of(int32_t) poll_n_outside; /* waits that began or ended without a P: NW2 */
 bool poll_has_waits(void);
 /* A P has nothing to run: a G whose descriptor is ready; more of them become runnable. */
-struct g *poll_network(void);
+struct g *poll_network(struct p *pp);
 void poll_block(int64_t until, struct glist *ready);
+/* What it brought is pp's now. */
+void poll_brought(struct p *pp, const struct glist *ready);
 void poll_if_nobody_does(void);
 
 /* ---- poll_outside.c ---- */

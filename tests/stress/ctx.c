@@ -42,12 +42,17 @@ static void is_called(void *arg)
 	add(&b->n_called, 1);
 }
 
-/* A cancelled parent's child is cancelled; a child's error is its parent's or its own. */
+/*
+ * A cancelled parent's child is cancelled, at birth, or in a moment by who cancels the parent; a
+ * child's error is its parent's or its own.
+ */
 static void check_pair(goro_ctx *parent, goro_ctx *child)
 {
 	int above = goro_ctx_error(parent);
-	if (above != 0)
+	if (above != 0) {
+		expect(!goro_chan_recv(goro_ctx_done(child), NULL));
 		expect(goro_ctx_error(child) != 0);
+	}
 	if (goro_ctx_error(child) != 0)
 		expect(goro_ctx_reason(child) != NULL);
 }
