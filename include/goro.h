@@ -392,7 +392,8 @@ GORO_API ssize_t goro_writev(int fd, const struct iovec *parts, int n);
  * goro_recv, goro_send, goro_recvfrom, goro_sendto - as the POSIX calls of these names.
  *
  * Return what goro_read() and goro_write() do; of a datagram 0 bytes are a datagram. With
- * MSG_DONTWAIT -EAGAIN when they would have to wait. Block as goro_read() and goro_write(). Go:
+ * MSG_DONTWAIT -EAGAIN when they would have to wait; MSG_WAITALL does not wait for all, as with any
+ * descriptor that does not block: goro_read_full(). Block as goro_read() and goro_write(). Go:
  * net.UDPConn, net.UnixConn: ReadFrom, WriteTo.
  *
  * goro_recvmsg, goro_sendmsg - as the POSIX calls of these names; descriptors that are received are
@@ -420,7 +421,8 @@ GORO_API ssize_t goro_read_full(int fd, void *data, size_t size);
 /*
  * goro_write_all - write all of it, whatever it takes.
  *
- * No other write comes between its parts, on whatever descriptor, known to the poller or not.
+ * No other goro_write_all() comes between its parts, whatever descriptor it is; and no other write
+ * where the poller knows it.
  * Returns size, or fewer when an error came after some bytes went out (the next write on the
  * descriptor returns the error; on one that the poller does not know, what the kernel says then),
  * or the error. Blocks until then. Go: net.Conn, os.File: Write.
@@ -533,7 +535,8 @@ GORO_API int goro_accept(int fd, struct sockaddr *address, goro_socklen_ *size);
 /*
  * goro_connect - connect a socket, and block until it is connected.
  *
- * The write deadline ends it. Not to be called twice at a time on one socket. A Unix socket whose
+ * The write deadline ends it. Not to be called twice at a time on one socket. One that the poller
+ * does not know is waited for as well, whether it blocks or not. A Unix socket whose
  * listener has no room waits in the kernel, at the cost of a thread, and meanwhile without
  * O_NONBLOCK. Returns 0, or what connect(2) says at once or later.
  */

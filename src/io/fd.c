@@ -385,12 +385,12 @@ static int wait_rare(struct io *io, int64_t deadline, struct fd_hold *hold)
 	hold->published = rare_word(&rare);
 	lock_acquire(&pd->lock);
 	uint32_t race = wait_end_of(&rare.wait, &rare.waiter, WAIT_IO);
-	poll_wait_ended();
 	if (MODEL_KEEP("poll-rare-lock"))
 		lock_acquire(&pd->lock); /* PO4: who took it out may be looking at it */
 	(void)polled_withdraw(pd, io->side, rare_word(&rare));
 	if (MODEL_KEEP("poll-rare-lock"))
 		lock_release(&pd->lock);
+	poll_wait_ended(); /* NW2: under the lock it began; a timer may have been faster */
 	error = wait_error(race);
 	/* It was extended before we were there to be told. */
 	return error == -ETIMEDOUT && !deadline_is_past(io_deadline(io)) ? 0 : error;
@@ -680,6 +680,24 @@ void fd_abandon(int number)
 	(void)os_fd_close(number);
 }
 
+/*
+ * FD7. The number is another's to close: two close(2) would end whatever comes in between. Who sees
+ * it free, or known again, has come too late; who sees neither may mean a new descriptor.
+ */
+static bool is_being_closed(int number)
+{
+	const struct fd *f = fd_at(number);
+	bool was_closing = false;
+
+	for (uint32_t word; f && (word = load_acq(&f->word)) & FD_GONE;) { /* FD-WORD */
+		if ((word & FD_KNOWN) || os_fd_is_nonblocking(number) < 0)
+			return true;
+		was_closing = true;
+		os_thread_yield();
+	}
+	return was_closing && fd_known(number);
+}
+
 int goro_close(int number)
 {
 	struct fd *f = fd_known(number);
@@ -687,7 +705,7 @@ int goro_close(int number)
 	if (f)
 		return close_known(f, number);
 	goro_syscall_enter(); /* a file's last data may go out now */
-	int result = os_fd_close(number);
+	int result = is_being_closed(number) ? -EBADF : os_fd_close(number);
 	goro_syscall_exit();
 	return result;
 }

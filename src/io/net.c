@@ -7,6 +7,7 @@
  * Locking: the side's, by io_begin. Go: accept and connect in net/fd_unix.go.
  */
 #include <errno.h>
+#include <poll.h>
 
 #include "goro.h"
 #include "io/fd.h"
@@ -128,11 +129,26 @@ struct connect_call {
 	socklen_t size;
 };
 
+/* By a thread that may block. One that blocks ends as it is, also by SO_SNDTIMEO. */
 static ssize_t op_connect(const void *args)
 {
 	const struct connect_call *call = args;
+	int error = os_socket_connect(call->fd, call->address, call->size);
+	bool was_connected = error == -EISCONN;
 
-	return os_socket_connect(call->fd, call->address, call->size);
+	while (error == -EINTR)
+		error = os_socket_connect(call->fd, call->address, call->size);
+	bool goes_on = error && os_fd_is_nonblocking(call->fd) > 0;
+	while (goes_on && (error == -EINPROGRESS || error == -EALREADY)) {
+		error = os_fd_poll(call->fd, POLLOUT, OS_FOREVER);
+		if (error > 0)
+			error = os_socket_connect(call->fd, call->address, call->size);
+	}
+	/* poll(2) does not tell of room in a Unix listener's queue: connect_patiently(). */
+	while (goes_on && error == -EAGAIN && call->address->sa_family == AF_UNIX)
+		error = os_socket_connect_blocking(call->fd, call->address, call->size,
+						   GORO_SEC(1));
+	return error == -EISCONN && !was_connected ? 0 : error;
 }
 
 int goro_connect(int fd, const struct sockaddr *address, socklen_t size)

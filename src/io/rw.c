@@ -98,10 +98,13 @@ static inline int kept_error(struct fd *f, enum poll_side side)
 	return error;
 }
 
-static void keep_error(struct fd *f, enum poll_side side, ssize_t error)
+static void keep_error(const struct io *io, ssize_t error)
 {
-	if (error != -ETIMEDOUT && error != -ECANCELED && error != -EBADF)
-		f->error[side] = (int)error;
+	/* The peer may be what has timed out, of which the kernel speaks once. */
+	bool is_late = error == -ETIMEDOUT && deadline_is_past(io_deadline(io));
+
+	if (!is_late && error != -ECANCELED && error != -EBADF)
+		io->fd->error[io->side] = (int)error;
 }
 
 /* A try that is worth it; or wait first: RD1. */
@@ -355,7 +358,7 @@ ssize_t goro_read_full(int fd, void *data, size_t size)
 	io_op *op = fd_kind_of(f) == FD_OTHER ? op_read : op_recv;
 	error = ALL_OF(&rw, done, read_some(&io, op, &rw, rw.size));
 	if (error && done)
-		keep_error(f, POLL_READ, error);
+		keep_error(&io, error);
 	io_end(&io);
 	return done ? done : error;
 }
@@ -391,7 +394,7 @@ ssize_t goro_write_all(int fd, const void *data, size_t size)
 	io_op *op = fd_kind_of(f) == FD_OTHER ? op_write : op_send;
 	error = ALL_OF(&rw, done, write_some(&io, op, &rw));
 	if (error && done)
-		keep_error(f, POLL_WRITE, error);
+		keep_error(&io, error);
 	io_end(&io);
 	return done ? done : error;
 }

@@ -258,13 +258,14 @@ static void on_sigpipe(int signo)
 
 void os_sigpipe_quiet(void)
 {
-	struct sigaction now, ours = {.sa_handler = on_sigpipe, .sa_flags = SA_RESTART};
+	struct sigaction now, ours = {.sa_handler = on_sigpipe};
 	static atomic_of(uint32_t) is_done;
 
 	if (load_rlx(&is_done)) /* relaxed: done twice, it does no harm */
 		return;
 	store_rlx(&is_done, 1); /* relaxed: likewise */
 	/* A handler, not SIG_IGN: what the program executes starts with the default again. */
+	ours.sa_flags = SA_RESTART | SA_ONSTACK; /* a goroutine's stack may have no room for it */
 	sigemptyset(&ours.sa_mask);
 	if (sigaction(SIGPIPE, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&
 	    now.sa_handler == SIG_DFL)

@@ -432,6 +432,67 @@ GORO_CASE(a_wait_for_room_ends_as_any_other, .id = "NET-15", .is_alone = true)
 
 /* ---- goro_connect ---- */
 
+/* As another library made it: unknown, and it does not block. */
+static int foreign_socket(int family)
+{
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	require(fd >= 0);
+	return fd;
+}
+
+static int64_t cpu_now(void)
+{
+	struct timespec t;
+	require_eq(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t), 0);
+	return GORO_SEC(t.tv_sec) + t.tv_nsec;
+}
+
+static void connects_foreign(int fd, const struct sockaddr_un *to, int *result)
+{
+	store(result, goro_connect(fd, (const struct sockaddr *)to, sizeof(*to)));
+}
+
+GORO_CASE(connect_waits_on_an_unknown_descriptor_that_does_not_block, .id = "NET-15")
+{
+	int l = goro_listen("tcp", "127.0.0.1:0");
+	struct sockaddr_storage a = own_address(l);
+	int fd = foreign_socket(AF_INET);
+	expect_eq(goro_connect(fd, (struct sockaddr *)&a, sizeof(struct sockaddr_in)), 0);
+	expect_eq(goro_connect(fd, (struct sockaddr *)&a, sizeof(struct sockaddr_in)), -EISCONN);
+	goro_close(fd);
+	goro_close(l);
+	fd = foreign_socket(AF_INET);
+	expect_eq(goro_connect(fd, (struct sockaddr *)&a, sizeof(struct sockaddr_in)),
+		  -ECONNREFUSED);
+	goro_close(fd);
+}
+
+/* A full queue is waited for asleep. */
+GORO_CASE(connect_of_an_unknown_unix_socket_waits_for_room_asleep, .id = "NET-15")
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	int l = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), first = foreign_socket(AF_UNIX);
+	int second = foreign_socket(AF_UNIX), result = 1;
+	snprintf(to.sun_path + 1, sizeof(to.sun_path) - 1, "goro-room-%d", (int)getpid());
+	require_eq(bind(l, (struct sockaddr *)&to, sizeof(to)), 0);
+	require_eq(listen(l, 0), 0);
+	require_eq(goro_connect(first, (struct sockaddr *)&to, sizeof(to)), 0);
+	go(connects_foreign, second, (const struct sockaddr_un *)&to, &result);
+	goro_sleep(GORO_MS(10));
+	int64_t before = cpu_now();
+	goro_sleep(GORO_MS(200));
+	expect_lt(cpu_now() - before, GORO_MS(100) * TAP_SLOWER);
+	expect_eq(load(&result), 1);
+	int got = accept(l, NULL, NULL);
+	expect(got >= 0);
+	wait_for(load(&result) <= 0);
+	expect_eq(result, 0);
+	close(got);
+	close(l);
+	close(first);
+	close(second);
+}
+
 GORO_CASE(connect_waits_and_says_what_went_wrong, .id = "NET-15")
 {
 	struct sockaddr_in a = {.sin_family = AF_INET,

@@ -701,4 +701,34 @@ GORO_CASE(an_unreachable_port_refuses, .id = "NET-16")
 	expect_eq(goro_close(p.b), 0);
 }
 
+/* ---- what the kernel says once ---- */
+
+/* The peer takes nothing for longer than TCP_USER_TIMEOUT allows. */
+GORO_CASE(a_time_out_of_the_kernel_after_some_bytes_is_not_lost)
+{
+	struct pair p = pair_of(TCP);
+	int limit_ms = 100;
+	size_t size = 64 << 20;
+	char *data = calloc(1, size);
+	require(data != NULL);
+	require_eq(setsockopt(p.a, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof(limit_ms)), 0);
+	expect_gt(goro_write_all(p.a, data, size), 0);
+	expect_eq(goro_write_all(p.a, data, size), -ETIMEDOUT);
+	expect_eq(goro_write_all(p.a, data, size), -EPIPE);
+	free(data);
+	pair_close(p);
+}
+
+/* A signal's frame may be larger than what a goroutine has left of its stack. */
+GORO_CASE(sigpipe_does_not_come_on_a_goroutines_stack)
+{
+	struct sigaction now;
+	struct pair p = pair_of(PIPE);
+	expect_eq(goro_close(p.a), 0);
+	expect_eq(goro_write(p.b, "abc", 3), -EPIPE);
+	require_eq(sigaction(SIGPIPE, NULL, &now), 0);
+	expect((now.sa_flags & SA_ONSTACK) != 0);
+	expect_eq(goro_close(p.b), 0);
+}
+
 TAP_MAIN

@@ -9,6 +9,8 @@
 #include "ctx_tap.h"
 #include "net_tap.h"
 
+#include <dlfcn.h>
+
 static ssize_t call_read_full(struct caller *c)
 {
 	return goro_read_full(c->fd, c->data, sizeof(c->data));
@@ -149,6 +151,49 @@ GORO_CASE(of_several_that_close_one_does, .id = "NET-09", .is_race = true)
 		expect_eq(caller_result(&reader), -EBADF);
 		expect_eq(goro_close(p.b), 0);
 	}
+}
+
+/* close(2) of slow.fd takes until another closes it as well, or nobody has for a while. */
+static struct {
+	int fd, n, is_over;
+} slow = {.fd = -1};
+
+int close(int fd)
+{
+	static int (*real)(int);
+	if (!real)
+		real = (int (*)(int))dlsym(RTLD_NEXT, "close");
+	if (fd == load(&slow.fd)) {
+		add(&slow.n, 1);
+		while (load(&slow.n) < 2 && !load(&slow.is_over))
+			usleep(100);
+	}
+	return real(fd);
+}
+
+static void closes_slowly(void *arg)
+{
+	*(int *)arg = goro_close(slow.fd);
+	add(&slow.is_over, 1);
+}
+
+/* Of two close(2) the second may end what has got the number meanwhile. */
+GORO_CASE(who_closes_what_is_being_closed_does_not_close, .id = "NET-09")
+{
+	struct pair p = pair_of(UNIX_STREAM);
+	int first = 1, second = 1;
+	slow.n = slow.is_over = 0;
+	store(&slow.fd, p.a);
+	require_eq(goro_spawn(closes_slowly, &first), 0);
+	wait_for(load(&slow.n) == 1);
+	require_eq(goro_spawn(closes_slowly, &second), 0);
+	goro_sleep(GORO_MS(20)); /* it is in goro_close() now, or has been */
+	add(&slow.is_over, 1);
+	wait_for(load(&slow.is_over) == 3);
+	expect_eq(first, 0);
+	expect_eq(second, -EBADF);
+	store(&slow.fd, -1);
+	expect_eq(goro_close(p.b), 0);
 }
 
 /* Whoever begins a call while it is closed must not wait for a descriptor that is nearly gone. */
