@@ -220,8 +220,13 @@ bool reacquire_p(struct m *mp)
  */
 static bool reacquire_quietly(struct m *mp, struct glist *ready)
 {
-	/* relaxed: as we have left it ourselves */
-	if (ready->count != 1 || load_rlx(&sched.keeper_until) != TIMER_NEVER)
+	int64_t first;
+
+	/*
+	 * Who armed a timer before we gave the keeper's role back relied on us; one that we cannot
+	 * see yet is sysmon's (keeper_watch).
+	 */
+	if (ready->count != 1 || work_is_visible(&first) || first != TIMER_NEVER)
 		return false;
 	lock_acquire(&sched.lock);
 	struct p *pp = load_rlx(&sched.is_start_wanted) ? NULL : idle_get_p(); /* relaxed: so */
@@ -236,6 +241,18 @@ static bool reacquire_quietly(struct m *mp, struct glist *ready)
 	put_runnable(pp, gp, false);
 	sysmon_wake_if_asleep();
 	return true;
+}
+
+void keeper_watch(int64_t now)
+{
+	int64_t first;
+
+	/* relaxed, both: hints */
+	if (load_rlx(&sched.keeper_taken) || load_rlx(&idle.n_p) == 0)
+		return;
+	(void)work_is_visible(&first);
+	if (first <= now)
+		wake();
 }
 
 void keeper_break(void)

@@ -9,10 +9,10 @@
  *      its P's queues empty, without blocking; the keeper, which blocks; and sysmon, when a round
  *      of its own went by and nobody did. FN3 holds for these waits as for timers.
  * NW2  Waits are counted where they begin and end, each P its own, so that counting costs no atomic
- *      operation; only the sum means something, and it may be too large for a moment.
- *
- * NW3  An M whose P is the only busy one would become the keeper if it finds nothing, and asks then;
- *      but while events come several at a time it asks before, without blocking: giving the P away
+ *      operation; only the sum means something, and one that is taken while they change may be
+ *      wrong: sysmon asks again.
+ * NW3  An M whose P is the only busy one would become the keeper if it finds nothing, and asks
+ *      then; but while events come several at a time it asks before, without blocking: giving the P away
  *      and taking it again costs two heavy fences, and the keeper's role another.
  *
  * Locking: none. Orders: KEEP-ADD, NETPOLL-ON. Go: findRunnable, netpoll, sysmon in
@@ -23,9 +23,9 @@
 #include "queue/globq.h"
 #include "sched/sched.h"
 
-atomic_of(int32_t) poll_n_outside;
 #define POLL_HEAT 4u /* NW3: so many times that brought nothing much */
 
+atomic_of(int32_t) poll_n_outside;
 static atomic_of(uint32_t) n_asked;  /* how often somebody has asked; sysmon compares */
 
 int poll_start(struct polled *(*at)(int fd))

@@ -116,6 +116,8 @@ struct g *find_runnable(struct m *mp, bool *inherits_slice);
 /* Run what is due in this P's heap; the Gs become runnable here. */
 void check_timers(struct p *pp, int64_t now);
 void keeper_break(void);
+/* Sysmon: an M is idle, and a timer is due that nobody keeps: wake one. */
+void keeper_watch(int64_t now);
 /* Is there something in any queue? And when is the first timer due? */
 bool work_is_visible(int64_t *first_timer);
 /* Take an idle P back as a spinning M. False: none is idle. */

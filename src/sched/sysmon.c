@@ -127,6 +127,7 @@ static void duties(int64_t now)
 	if (garbage_exists())
 		starter_wake();
 	poll_if_nobody_does();
+	keeper_watch(now);
 	if (load_rlx(&sched.is_start_wanted) && now >= sysmon.next_start) { /* relaxed: a hint */
 		sysmon.next_start = now + START_RETRY_NS;
 		starter_retry();

@@ -262,7 +262,8 @@ GORO_CASE(connections_live_and_die_in_order, .timeout_s = 60)
 	goro_sleep(GORO_SEC(1) * tap_seconds);
 	store(&g.is_stopped, 1);
 	for (int i = 0; i < THREADS_IN; i++) {
-		wait_for(load(&g.n_over) >= TALKERS + MEDDLERS + 1 + THREADS_IN + load(&g.n_closed));
+		wait_for(load(&g.n_over) >=
+			 TALKERS + MEDDLERS + 1 + THREADS_IN + load(&g.n_closed));
 		pthread_join(threads[i], NULL);
 	}
 	end(&g);
