@@ -444,7 +444,7 @@ check-ci:
 packages := gcc g++ libc6-dev make binutils clang valgrind gdb python3 pkg-config util-linux bsdutils \
 	man-db groff-base qemu-user gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross \
 	libsqlite3-dev libhiredis-dev redis-server libpq-dev postgresql libcurl4-openssl-dev \
-	wrk nginx-light apache2-utils strace
+	libhttp-parser-dev libssl-dev openssl curl redis-tools wrk nginx-light apache2-utils strace
 deps:
 	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(packages)
 

@@ -16,7 +16,8 @@
  *
  * - A call that can fail returns >= 0, or a negative errno value (-EAGAIN, -ETIMEDOUT, ...). It
  *   never reports through errno: a goroutine may wake on another thread, where a cached &errno is
- *   the wrong one.
+ *   the wrong one. The names of the errors are those of <errno.h>, which this header does not
+ *   include.
  * - Times are int64_t nanoseconds. A deadline is a point on the clock of goro_now(); GORO_FOREVER
  *   never comes; GORO_POLL, like any time that is already past, means "do not wait".
  * - Misuse that Go treats as a panic is a panic here, with Go's wording ("panic" below; see
@@ -72,7 +73,7 @@ struct addrinfo;
 struct iovec;
 struct msghdr;
 struct sockaddr;
-typedef unsigned int goro_socklen_; /* goro_socklen_ */
+typedef unsigned int goro_socklen_; /* socklen_t */
 
 #ifdef __cplusplus
 extern "C" {
@@ -368,11 +369,15 @@ GORO_API void goro_blocking(void (*fn)(void *), void *arg);
  *   while the call waits; -ETIMEDOUT when its deadline (goro_set_deadline()) is past, though a read
  *   or write of no bytes on a stream returns 0 all the same; -ECANCELED when the goroutine's
  *   context is cancelled; -ENOMEM. What was closed and is also past its deadline says -EBADF.
+ * - Close with goro_close(). close(2) wakes nobody that waits, and leaves the poller with a number
+ *   that it takes for the old descriptor until goro_fd_add() is told of the new one.
+ * - Who waits here keeps the report of a deadlock away. A listener that nobody accepts on, or any
+ *   other descriptor that is merely open, does not.
  * - A plain thread may call all of them, and then waits itself.
  * - A call that got data sees what the other side did before it sent them, as with any socket;
  *   between goroutines that is all the order there is.
  *
- * Go: package net, os.File; internal/poll.FD. Close with goro_close(), not with close().
+ * Go: package net, os.File; internal/poll.FD.
  */
 
 /*
@@ -433,9 +438,10 @@ GORO_API ssize_t goro_write_all(int fd, const void *data, size_t size);
  * goro_sendfile, goro_splice - as sendfile(2) and splice(2), for descriptors of which each may be
  * known to the poller or not.
  *
- * flags: SPLICE_F_MOVE, SPLICE_F_MORE; one of the two ends of goro_splice() must be a pipe. Return
- * how many bytes, at least one; 0 at the end of `from`; or an error. Block until some can be
- * copied. Go: io.Copy, where the ends allow it.
+ * flags: SPLICE_F_MOVE, SPLICE_F_MORE; one of the two ends of goro_splice() must be a pipe. Block
+ * until some bytes can be copied.
+ * Return how many bytes, at least one; 0 at the end of `from`; or an error.
+ * Go: io.Copy, where the ends allow it.
  */
 GORO_API ssize_t goro_sendfile(int to, int from, off_t *at, size_t size);
 GORO_API ssize_t goro_splice(int from, off_t *from_at, int to, off_t *to_at, size_t size,
@@ -465,7 +471,7 @@ GORO_API int goro_fsync(int fd);
  *   -EBADF   there is no such descriptor
  *   -ENOSPC  the limit fs.epoll.max_user_watches
  *   -EMFILE  at the first use: no number for the poller's own two
- *   -ENOMEM
+ *   -ENOMEM  no memory
  * Go: net.FileConn, os.NewFile.
  */
 GORO_API int goro_fd_add(int fd);
@@ -527,8 +533,11 @@ GORO_API int goro_listen(const char *network, const char *address);
  * goro_accept - block until there is a connection; it is known to the poller.
  *
  * -EMFILE, -ENFILE, -ENOBUFS and -ENOMEM come back at once, and the connection stays in the queue;
- * one that its peer gave up (ECONNABORTED) is skipped. On a descriptor that the poller does not
- * know: in accept4(2). Returns the descriptor, or an error. Go: net.Listener: Accept.
+ * one that its peer gave up (ECONNABORTED) is skipped. The read deadline ends it, and so does
+ * goro_close() of the listener: -EBADF. On a descriptor that the poller does not know: in
+ * accept4(2). address and size may be NULL, else as for accept(2).
+ * Returns the descriptor, or an error.
+ * Go: net.Listener: Accept.
  */
 GORO_API int goro_accept(int fd, struct sockaddr *address, goro_socklen_ *size);
 
@@ -1273,8 +1282,10 @@ GORO_API void goro_sem_release(goro_sem *s, int64_t n);
  * already, and any later one at its start, even if it could be done at once. Those that return no
  * error panic "context canceled": goro_chan_send(), goro_chan_recv(), goro_put(), goro_get(),
  * goro_sleep(), goro_sleep_until(), goro_cond_wait(), goro_sem_acquire(), goro_waitgroup_wait().
- * Not cancelled are goro_mutex_lock(), the locks of a goro_rwmutex, goro_once_do(),
- * goro_group_wait(), and whatever does not block.
+ * Uncaught, this panic ends the process like any other; only a child of a group ends quietly by it,
+ * not a goroutine that such a child starts with go(). The forms with _until return instead, also
+ * with GORO_FOREVER; so does goro_ctx_sleep(). Not cancelled are goro_mutex_lock(), the locks of a
+ * goro_rwmutex, goro_once_do(), goro_group_wait(), and whatever does not block.
  *
  * A plain thread uses no context, but may make, cancel and ask them. Wherever a context is taken,
  * NULL stands for the background, which is never cancelled. A context may be used by several
@@ -1451,7 +1462,8 @@ GORO_API int goro_ctx_sleep_until(int64_t deadline);
  * group. The first child that returns an error cancels it, and so the others. A child that ends by
  * the panic "context canceled" of the library, which nobody caught, ends quietly, as if it had
  * returned -ECANCELED; any other panic is as in every goroutine. A child that calls goro_exit()
- * returned 0.
+ * returned 0. Of a child that has ended nothing is kept, so that a server may run all its
+ * connections in one group.
  *
  * Whoever makes a group, waits for it and ends it is its owner: one goroutine or plain thread.
  * Children may call goro_group_go(), goro_group_cancel() and goro_group_ctx() of their own group,

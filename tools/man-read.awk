@@ -37,17 +37,22 @@ function escape_code(s)
 }
 
 # Functions, constants and errors are bold.
-function markup(s,    out, name, call)
+function markup(s,    out, name, call, before)
 {
 	out = ""
 	while (match(s, /-E[A-Z][A-Z0-9]+|GORO_[A-Z_]+[A-Z]|goro_[a-z0-9_]*[a-z0-9]|[A-Za-z_][A-Za-z0-9_]*\(\)/)) {
 		name = substr(s, RSTART, RLENGTH)
-		out = out escape(substr(s, 1, RSTART - 1))
+		before = escape(substr(s, 1, RSTART - 1))
 		s = substr(s, RSTART + RLENGTH)
+		# \% : the word is not to be hyphenated; within the word it would be where to do so.
+		if (match(before, / [^ ]*$/))
+			before = substr(before, 1, RSTART) "\\%" substr(before, RSTART + 1)
+		else if (out == "")
+			before = "\\%" before
 		call = sub(/\(\)$/, "", name)
 		if (sub(/^\(\)/, "", s))
 			call = 1
-		out = out "\\fB\\%" escape(name) "\\fR" (call ? "()" : "") # \% : not to be hyphenated
+		out = out before "\\fB" escape(name) "\\fR" (call ? "()" : "")
 	}
 	out = out escape(s)
 	if (out ~ /^['.]/)
@@ -57,7 +62,7 @@ function markup(s,    out, name, call)
 
 function capital(s)
 {
-	return s ~ /^(goro|fn|elem|data|attr|go)/ ? s : toupper(substr(s, 1, 1)) substr(s, 2)
+	return s ~ /^(goro|fn|elem|data|attr|go|[a-z0-9_]+\()/ ? s : toupper(substr(s, 1, 1)) substr(s, 2)
 }
 
 # ---- comments ----------------------------------------------------------------------------------------
@@ -101,7 +106,9 @@ function flush_text(    text)
 		if (kind == "panics" || kind == "fatal")
 			gsub(/; +"/, ";\n\"", text)
 	}
-	if (text_of[doc, kind] != "" && !is_after_code)
+	if (is_bullet)
+		text_of[doc, kind] = text_of[doc, kind] ".IP \\(bu 3\n"
+	else if (text_of[doc, kind] != "" && !is_after_code)
 		text_of[doc, kind] = text_of[doc, kind] ".PP\n"
 	is_after_code = 0
 	text_of[doc, kind] = text_of[doc, kind] paragraph(text) "\n"
@@ -129,7 +136,7 @@ function row_end(text,    tag, k)
 	if (text_of[doc, k] == "" && k == "returns")
 		text_of[doc, k] = paragraph(capital(summary_of[doc])) "\n"
 	text_of[doc, k] = text_of[doc, k] ".RS\n.TP\n\\fB" escape(tag) "\\fR\n" \
-		(text == "" ? "success" : markup(text)) "\n.RE\n"
+		(text != "" ? markup(text) : tag == "0" ? "success" : "") "\n.RE\n"
 	is_row = 0
 }
 
@@ -211,6 +218,7 @@ function paragraph_end()
 {
 	code_end()
 	flush_text()
+	is_bullet = 0
 	kind = "desc"
 }
 
@@ -219,7 +227,7 @@ function read_comment(n, is_banner,    i, line, names)
 {
 	doc = 0
 	line_text = ""
-	is_row = is_code = is_after_code = 0
+	is_row = is_bullet = is_code = is_after_code = 0
 	if (is_banner) {
 		section = comment[1]
 		new_doc("section " section, "")
@@ -253,7 +261,7 @@ function read_comment(n, is_banner,    i, line, names)
 			is_row = 1
 			line_text = line
 		} else if (line ~ /^  /) {
-			if (is_row || kind == "panics" || kind == "fatal") {
+			if (is_row || is_bullet || kind == "panics" || kind == "fatal") {
 				sub(/^ +/, "", line)
 				prose_add(line)
 			} else
@@ -263,6 +271,7 @@ function read_comment(n, is_banner,    i, line, names)
 			if (line ~ /^- /) {
 				flush_text()
 				line = substr(line, 3)
+				is_bullet = 1
 			}
 			prose(line)
 		}
