@@ -22,7 +22,9 @@ static _Atomic int64_t memory;
 
 static bool memory_take(size_t size)
 {
-	if ((memory += (int64_t)size) <= max_memory)
+	int64_t now = memory += (int64_t)size;
+
+	if (now <= max_memory)
 		return true;
 	memory -= (int64_t)size;
 	return false;
