@@ -8,6 +8,7 @@
 #ifndef REDISD_TABLE_H
 #define REDISD_TABLE_H
 
+#include <stdatomic.h>
 #include <err.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,9 +23,7 @@ static _Atomic int64_t memory;
 
 static bool memory_take(size_t size)
 {
-	int64_t now = memory += (int64_t)size;
-
-	if (now <= max_memory)
+	if (atomic_fetch_add(&memory, (int64_t)size) + (int64_t)size <= max_memory)
 		return true;
 	memory -= (int64_t)size;
 	return false;
