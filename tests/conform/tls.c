@@ -111,7 +111,8 @@ static bool changes_in(void (*call)(void))
 {
 	for (int i = 0; i < 1000; i++) {
 		pid_t tid = thread_id();
-		computes(GORO_MS(12)); /* longer than a slice */
+		/* About a slice: it is asked to yield, and not yet stopped for not doing so. */
+		computes(GORO_MS(9) + i % 32 * GORO_US(100));
 		call();
 		if (thread_id() != tid)
 			return true;
