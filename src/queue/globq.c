@@ -72,13 +72,13 @@ struct g *globq_get(struct runq *ring, uint32_t share, uint32_t max)
 	return gp;
 }
 
-struct g *globq_rotate(struct g *gp, struct runq *ring, uint32_t share)
+struct g *globq_rotate(struct g *gp)
 {
 	lock_acquire(&globq.lock);
 	glist_push(&globq.list, gp);
-	struct g *next = take(ring, share, RUNQ_CAP);
+	struct g *first = glist_pop(&globq.list); /* the size is what it was */
 	lock_release(&globq.lock);
-	return next;
+	return first;
 }
 
 struct g *globq_take_stopped(void)

@@ -21,8 +21,11 @@ void globq_put_list(struct glist *list);
  * ring, at most max.
  */
 struct g *globq_get(struct runq *ring, uint32_t share, uint32_t max);
-/* Put gp at the tail and take as globq_get does, under one lock: what a yield needs. */
-struct g *globq_rotate(struct g *gp, struct runq *ring, uint32_t share);
+/*
+ * Put gp at the tail and take the head, under one lock: what a yield needs. Only the head: the
+ * rest of the queue has nothing to gain from a way through the ring.
+ */
+struct g *globq_rotate(struct g *gp);
 /* The first that was stopped in the middle of its own code, from anywhere in the queue, or NULL. */
 struct g *globq_take_stopped(void);
 uint32_t globq_size(void);

@@ -138,8 +138,7 @@ static void *yield_on_g0(void *arg)
 	if (!has_local && timers_first(&pp->timers) == TIMER_NEVER && !mp->locked_g &&
 	    !load_acq(&sched.stop_wanted)) { /* STOP-OVER */
 		pp->ticks_without_globq = 0;
-		/* relaxed: a divisor */
-		picked = globq_rotate(gp, &pp->runq, load_rlx(&sched.n_procs));
+		picked = globq_rotate(gp);
 	} else {
 		globq_put(gp);
 	}
