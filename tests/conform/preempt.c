@@ -626,11 +626,10 @@ static void locks_and_loops(void *unused)
 	loops_for_ever(unused);
 }
 
-static void loops_in_three_ways(void)
+static void loops_in_two_ways(void)
 {
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		goro_spawn(loops_for_ever, NULL);
-		goro_spawn(allocates_for_ever, NULL);
 		goro_spawn(locks_and_loops, NULL);
 	}
 }
@@ -638,15 +637,23 @@ static void loops_in_three_ways(void)
 static int leaves_loops_behind(void *unused)
 {
 	(void)unused;
-	loops_in_three_ways();
+	loops_in_two_ways();
 	goro_sleep(GORO_MS(30));
 	return 8;
+}
+
+static int leaves_allocations_behind(void *unused)
+{
+	for (int i = 0; i < 2; i++)
+		goro_spawn(allocates_for_ever, unused);
+	goro_sleep(GORO_MS(30));
+	return 5;
 }
 
 /* On the thread of goro_run(), which must come back from under the loop. */
 static int leaves_main_to_a_loop(void *unused)
 {
-	loops_in_three_ways();
+	loops_in_two_ways();
 	goro_spawn(loops_for_ever, unused);
 	for (int i = 0; i < 10; i++)
 		goro_yield();
@@ -665,6 +672,8 @@ TAP_CASE(run_ends_although_loops_are_left_behind, .id = "PAN-02", .is_race = tru
 		expect_eq(goro_run(leaves_loops_behind, NULL), 8);
 		expect_eq(goro_run(leaves_main_to_a_loop, NULL), 6);
 		expect_lt(tap_now() - start, GORO_SEC(2) * TAP_SLOWER);
+		/* Ends when a signal meets it outside of malloc: by chance, so in the time of the case. */
+		expect_eq(goro_run(leaves_allocations_behind, NULL), 5);
 		for (int j = 0; j < 1000; j++) /* malloc is whole, and nobody is in it */
 			free(malloc((size_t)j * 10));
 	}

@@ -119,6 +119,7 @@ static int run(void *unused)
 	shards_make();
 	memory_at_rest = memory;
 	fuzz(&redisd);
+	redisd_reset(); /* the last connection is gone, and its memory */
 	return 0;
 }
 

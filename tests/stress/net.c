@@ -230,10 +230,10 @@ static void end(struct game *g)
 	goro_ctx_unref(g->ctx);
 	goro_chan_unref(g->ctx_lock);
 	goro_chan_unref(g->dump_lock);
-	printf("# %d messages, %d lives, %d late, %d cancelled\n", g->n_messages, g->n_lives,
-	       g->n_late, g->n_canceled);
-	expect_eq(g->n_wrong, 0);
-	expect_gt(g->n_messages, 0);
+	printf("# %d messages, %d lives, %d late, %d cancelled\n", load(&g->n_messages),
+	       load(&g->n_lives), load(&g->n_late), load(&g->n_canceled));
+	expect_eq(load(&g->n_wrong), 0);
+	expect_gt(load(&g->n_messages), 0);
 }
 
 GORO_CASE(connections_live_and_die_in_order, .timeout_s = 60)
