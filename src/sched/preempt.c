@@ -36,6 +36,7 @@
 #include "os/os.h"
 #include "queue/globq.h"
 #include "queue/runq.h"
+#include "sched/held.h"
 #include "sched/sched.h"
 
 #define END_AFTER_NS INT64_C(50000000)  /* PR7 */
@@ -239,6 +240,7 @@ static void leave_at_end(struct m *mp, struct g *gp, const void *context)
 		world_put_away(release_p(mp));
 	lock_release(&sched.lock);
 	os_signals_set_as_after(context);
+	held_forget(mp);
 	switch_to_g0(mp, gp, leave_on_g0); /* does not return */
 }
 
@@ -260,6 +262,17 @@ static enum stop_outcome stop(struct m *mp, const void *context)
 	return outcome;
 }
 
+/* False: it takes no notice, so that a call must not end by it, either. */
+static bool give_to_program(int signo, siginfo_t *info, void *context)
+{
+	if (preempt_urgent_hook && preempt_urgent_hook())
+		return true;
+	if (preempt.old.sa_handler == SIG_DFL || preempt.old.sa_handler == SIG_IGN)
+		return false;
+	os_signal_forward(signo, info, context, &preempt.old);
+	return true;
+}
+
 static void on_signal(int signo, siginfo_t *info, void *context)
 {
 	struct m *mp = m_self();
@@ -275,9 +288,8 @@ static void on_signal(int signo, siginfo_t *info, void *context)
 	}
 	if (mp && xchg_acq_rel(&mp->stop_asked, 0)) /* STOP-ASK */
 		count(stop(mp, context));
-	if (!os_signal_is_own(info) && !(preempt_urgent_hook && preempt_urgent_hook()))
-		os_signal_forward(signo, info, context, &preempt.old);
-	os_context_repeat_call(context);
+	if (os_signal_is_own(info) || !give_to_program(signo, info, context))
+		os_context_repeat_call(context);
 	self_errno_set(saved_errno);
 }
 
