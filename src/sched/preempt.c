@@ -23,6 +23,9 @@
  *      far are all in the program's own code, ends where it stands, so that goro_run() returns:
  *      nothing of libc is locked by it then. It is left as one that is parked. Whoever forbids to
  *      be stopped is waited for.
+ * PR8  A G that was stopped when the run ended goes on although it lies in a queue still. It stays
+ *      its thread's for whoever picks it there, having looked at stop_wanted before: locked.c sends
+ *      that one away. What we have of its context is where it began, or on a stack that is gone.
  *
  * We do not move the goroutine to another thread, nor change its registers: it may be inside
  * malloc, hold a pthread mutex, or have the address of a thread-local in a register.
@@ -187,10 +190,15 @@ static void stop_end(struct m *mp, struct g *gp)
 	lock_acquire(&sched.lock);
 	store_rlx(&sched.n_stopped, load_rlx(&sched.n_stopped) - 1); /* relaxed: under the lock */
 	lock_release(&sched.lock);
-	gp->is_stopped = false;
 	mp->stop_context = NULL;
-	if (gp->lock_depth == 0)
-		locked_release(mp, gp);
+	if (!mp->next_p && MODEL_KEEP("stop-end-queued")) {
+		if (gp->lock_depth == 0) /* PR8 */
+			mp->locked_g = mp->is_host ? &pinned_mark : NULL;
+	} else {
+		gp->is_stopped = false;
+		if (gp->lock_depth == 0)
+			locked_release(mp, gp);
+	}
 	g_transition(gp, G_RUNNABLE, G_RUNNING);
 }
 
