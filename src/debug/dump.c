@@ -164,7 +164,8 @@ static int thread_of(const struct g *gp)
 /* The registers of a goroutine that was stopped by a signal, or NULL. */
 static const void *stop_context_of(struct g *gp)
 {
-	if (g_state(gp) != G_RUNNABLE || !gp->is_stopped)
+	if (g_state(gp) != G_RUNNABLE || !gp->is_stopped ||
+	    load_acq(&sched.run_state) != RUN_ON) /* RUN-STATE; its M may be gone: PR8 */
 		return NULL;
 	return gp->locked_m->stop_context;
 }

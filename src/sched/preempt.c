@@ -23,6 +23,9 @@
  *      far are all in the program's own code, ends where it stands, so that goro_run() returns:
  *      nothing of libc is locked by it then. It is left as one that is parked. Whoever forbids to
  *      be stopped is waited for.
+ * PR8  A G that was stopped when the run ended goes on although it lies in a queue still. It stays
+ *      its thread's for whoever picks it there, having looked at stop_wanted before: locked.c sends
+ *      that one away. What we have of its context is where it began, or on a stack that is gone.
  *
  * We do not move the goroutine to another thread, nor change its registers: it may be inside
  * malloc, hold a pthread mutex, or have the address of a thread-local in a register.
@@ -36,6 +39,7 @@
 #include "os/os.h"
 #include "queue/globq.h"
 #include "queue/runq.h"
+#include "sched/held.h"
 #include "sched/sched.h"
 
 #define END_AFTER_NS INT64_C(50000000)  /* PR7 */
@@ -186,10 +190,15 @@ static void stop_end(struct m *mp, struct g *gp)
 	lock_acquire(&sched.lock);
 	store_rlx(&sched.n_stopped, load_rlx(&sched.n_stopped) - 1); /* relaxed: under the lock */
 	lock_release(&sched.lock);
-	gp->is_stopped = false;
 	mp->stop_context = NULL;
-	if (gp->lock_depth == 0)
-		locked_release(mp, gp);
+	if (!mp->next_p && MODEL_KEEP("stop-end-queued")) {
+		if (gp->lock_depth == 0) /* PR8 */
+			mp->locked_g = mp->is_host ? &pinned_mark : NULL;
+	} else {
+		gp->is_stopped = false;
+		if (gp->lock_depth == 0)
+			locked_release(mp, gp);
+	}
 	g_transition(gp, G_RUNNABLE, G_RUNNING);
 }
 
@@ -239,6 +248,7 @@ static void leave_at_end(struct m *mp, struct g *gp, const void *context)
 		world_put_away(release_p(mp));
 	lock_release(&sched.lock);
 	os_signals_set_as_after(context);
+	held_forget(mp);
 	switch_to_g0(mp, gp, leave_on_g0); /* does not return */
 }
 
@@ -260,6 +270,17 @@ static enum stop_outcome stop(struct m *mp, const void *context)
 	return outcome;
 }
 
+/* False: it takes no notice, so that a call must not end by it, either. */
+static bool give_to_program(int signo, siginfo_t *info, void *context)
+{
+	if (preempt_urgent_hook && preempt_urgent_hook())
+		return true;
+	if (preempt.old.sa_handler == SIG_DFL || preempt.old.sa_handler == SIG_IGN)
+		return false;
+	os_signal_forward(signo, info, context, &preempt.old);
+	return true;
+}
+
 static void on_signal(int signo, siginfo_t *info, void *context)
 {
 	struct m *mp = m_self();
@@ -275,9 +296,8 @@ static void on_signal(int signo, siginfo_t *info, void *context)
 	}
 	if (mp && xchg_acq_rel(&mp->stop_asked, 0)) /* STOP-ASK */
 		count(stop(mp, context));
-	if (!os_signal_is_own(info) && !(preempt_urgent_hook && preempt_urgent_hook()))
-		os_signal_forward(signo, info, context, &preempt.old);
-	os_context_repeat_call(context);
+	if (os_signal_is_own(info) || !give_to_program(signo, info, context))
+		os_context_repeat_call(context);
 	self_errno_set(saved_errno);
 }
 

@@ -706,4 +706,32 @@ GORO_CASE(locked_loops_keep_their_threads, .id = "SYS-05", .is_race = true)
 	expect_eq(n_wrong, 0);
 }
 
+/* ---- what the program holds stays held: no mistake of its own, not even for a debug build ---- */
+
+static int is_in_locked_loop;
+
+static void keeps_a_mutex_and_loops(void *unused)
+{
+	static pthread_mutex_t its_own = PTHREAD_MUTEX_INITIALIZER;
+	(void)unused;
+	pthread_mutex_lock(&its_own);
+	store(&is_in_locked_loop, 1);
+	for (;;)
+		(void)__atomic_load_n(&is_in_locked_loop, __ATOMIC_RELAXED);
+}
+
+static int ends_beside_a_locked_loop(void *unused)
+{
+	(void)unused;
+	store(&is_in_locked_loop, 0);
+	go(keeps_a_mutex_and_loops, NULL);
+	wait_for(load(&is_in_locked_loop));
+	return 7;
+}
+
+TAP_CASE(loop_that_holds_a_mutex_is_left_as_well, .id = "PAN-02", .procs = "1,2")
+{
+	expect_eq(goro_run(ends_beside_a_locked_loop, NULL), 7);
+}
+
 TAP_MAIN

@@ -15,6 +15,7 @@
 #include <dlfcn.h>
 #include <link.h>
 #include <malloc.h>
+#include <poll.h>
 
 #include "conform/stops_inside.h"
 
@@ -399,5 +400,64 @@ TAP_CASE(handler_installed_after_gets_what_the_program_sends, .id = "SCH-09", .i
 		raise_once_more(&n_urgent_siginfo);
 	}
 }
+
+struct poller {
+	pthread_t thread;
+	int ms, is_in, is_out, error;
+};
+
+static void polls(struct poller *w)
+{
+	w->thread = pthread_self();
+	store(&w->is_in, 1);
+	w->error = poll(NULL, 0, w->ms) < 0 ? errno : 0;
+	store(&w->is_out, 1);
+}
+
+/* Again and again, since the first may come before the call. */
+static int run_with_a_poll_to_end(void *unused)
+{
+	struct poller w = {.ms = 10000};
+	(void)unused;
+	go(polls, &w);
+	wait_for(load(&w.is_in));
+	while (!load(&w.is_out)) {
+		pthread_kill(w.thread, SIGURG);
+		goro_sleep(GORO_MS(1));
+	}
+	return w.error;
+}
+
+TAP_CASE(what_the_program_sends_ends_a_call_that_is_never_restarted, .id = "SCH-09")
+{
+	install(false);
+	expect_eq(goro_run(run_with_a_poll_to_end, NULL), EINTR);
+}
+
+#ifdef __x86_64__ /* elsewhere the call cannot be begun anew: docs/threads-and-tls.md */
+
+static int run_with_a_poll_to_keep(void *unused)
+{
+	struct poller w = {.ms = 100};
+	(void)unused;
+	go(polls, &w);
+	wait_for(load(&w.is_in));
+	for (int i = 0; i < 3 && !load(&w.is_out); i++) { /* each begins the call anew */
+		goro_sleep(GORO_MS(30));
+		pthread_kill(w.thread, SIGURG);
+	}
+	wait_for(load(&w.is_out));
+	return w.error;
+}
+
+TAP_CASE(what_nobody_handles_ends_no_call, .id = "SCH-09")
+{
+	signal(SIGURG, SIG_DFL);
+	expect_eq(goro_run(run_with_a_poll_to_keep, NULL), 0);
+	signal(SIGURG, SIG_IGN);
+	expect_eq(goro_run(run_with_a_poll_to_keep, NULL), 0);
+}
+
+#endif
 
 TAP_MAIN

@@ -144,12 +144,10 @@ static void stop_the_world(void *arg)
 }
 
 /* What run_end() does; the loop, stopped or not, ends with its next call. */
-static void end_the_run(void *arg)
+static void run_ends(void)
 {
 	struct m *mp;
 
-	(void)arg;
-	(void)call_enter();
 	lock_acquire(&sched.lock);
 	store_rel(&sched.run_state, RUN_ENDING); /* RUN-STATE */
 	store_rlx(&sched.stop_wanted, 1);
@@ -164,6 +162,13 @@ static void end_the_run(void *arg)
 	world_end();
 	preempt_ask_all();
 	store_rlx(&must_stop_looping, 1);
+}
+
+static void end_the_run(void *arg)
+{
+	(void)arg;
+	(void)call_enter();
+	run_ends();
 	yield_global(m_self());
 	explore_check(false);
 }
@@ -216,6 +221,16 @@ static void sysmon_takes(void)
 	if (is_taken)
 		handoff(&ps[0]);
 	store_rlx(&must_stop_looping, 1);
+}
+
+/* Another P's goroutine ends the run, while the loop is stopped. */
+static void sysmon_ends(void)
+{
+	while (!is_m_idle())
+		explore_yield();
+	ask_to_stop(&ps[0]);
+	explore_yield();
+	run_ends();
 }
 
 /* n_m Ms; those beyond the first are threads from 2 on, and have no P. */
@@ -292,6 +307,14 @@ static void setup_end(void)
 	model_spawn(&ps[0], end_the_run, "stack of G2");
 }
 
+/* Who gets the loop's P may find the loop in the queue when the run has ended. */
+static void setup_end_beside(void)
+{
+	setup(2);
+	sched.max_m = 2;
+	model_spawn(&ps[0], loop, "stack of G1");
+}
+
 /* All threads have left, and nobody ran without a P. */
 static void all_left(void)
 {
@@ -331,6 +354,8 @@ static void all_ended(void)
 #define END(from)                                                                       \
 	.setup = from, .thread = {m_main, sysmon, m_main, m_main}, .asleep = 0x8,       \
 	.finish = all_left
+#define END_BESIDE(from)                                                                \
+	.setup = from, .thread = {m_main, sysmon_ends, m_main}, .finish = all_left
 #define AT_END (1 << 4)
 #define LOST (1 << 3)
 #define INSIDE (1 << 2)
@@ -368,6 +393,14 @@ int main(void)
 						  END(setup_end),
 						  TRY(1, EXPLORE_NONE), .is_slow = true},
 			   AT_END);
+	explore_holds_seen(&(struct explore_test){"preempt: and another thread may pick it",
+						  END_BESIDE(setup_end_beside), TRY(2, 1),
+						  .is_slow = true},
+			   AT_END);
+	explore_finds(&(struct explore_test){"preempt: found when it is anybody's then",
+					     END_BESIDE(setup_end_beside), TRY(2, 1),
+					     .omit = "stop-end-queued"},
+		      "");
 	explore_finds(&(struct explore_test){"preempt: found when it stops in a call",
 					     TWO_MS(setup_calls), TRY(1, EXPLORE_NONE),
 					     .omit = "stop-inside"},
