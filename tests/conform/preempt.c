@@ -672,7 +672,7 @@ TAP_CASE(run_ends_although_loops_are_left_behind, .id = "PAN-02", .is_race = tru
 		expect_eq(goro_run(leaves_loops_behind, NULL), 8);
 		expect_eq(goro_run(leaves_main_to_a_loop, NULL), 6);
 		expect_lt(tap_now() - start, GORO_SEC(2) * TAP_SLOWER);
-		/* Ends when a signal meets it outside of malloc: by chance, so in the time of the case. */
+		/* Ends when a signal meets it outside of malloc, by chance: untimed. */
 		expect_eq(goro_run(leaves_allocations_behind, NULL), 5);
 		for (int j = 0; j < 1000; j++) /* malloc is whole, and nobody is in it */
 			free(malloc((size_t)j * 10));
