@@ -111,16 +111,16 @@ TAP_CASE(share_is_at_most_what_the_caller_takes, .procs = "-")
 	expect_eq(globq_size(), 92);
 }
 
-TAP_CASE(rotate_puts_one_at_the_tail_and_takes_a_share, .procs = "-")
+TAP_CASE(rotate_puts_one_at_the_tail_and_takes_the_head, .procs = "-")
 {
 	begin();
-	expect_eq(number_of(globq_rotate(&gs[0], &ring, 2)), 0); /* alone, it comes back */
+	expect_eq(number_of(globq_rotate(&gs[0])), 0); /* alone, it comes back */
 	expect_eq(globq_size(), 0);
 	put(0, 5);
-	expect_eq(number_of(globq_rotate(&gs[5], &ring, 3)), 0);
-	expect_ring(1, 2); /* 6 / 3 + 1 = 3 in all */
-	expect_eq(globq_size(), 3);
-	for (int i = 3; i < 6; i++)
+	expect_eq(number_of(globq_rotate(&gs[5])), 0);
+	expect_ring(0, 0);
+	expect_eq(globq_size(), 5);
+	for (int i = 1; i < 6; i++)
 		expect_eq(number_of(globq_get(&ring, 1, 1)), i);
 }
 
