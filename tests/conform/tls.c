@@ -134,18 +134,12 @@ static void calls_trysend(void)
 	goro_chan_trysend(c, &one);
 }
 
-static void calls_checkpoint(void)
-{
-	goro_checkpoint();
-}
-
 GORO_CASE(a_call_that_never_waits_may_change_the_thread, .id = "TLS-01", .procs = "2+",
 	  .timeout_s = 60)
 {
 	go_others();
 	expect(changes_in(calls_now));
 	expect(changes_in(calls_trysend));
-	expect(changes_in(calls_checkpoint));
 	expect(changes_in(goro_yield));
 	end_others();
 }
