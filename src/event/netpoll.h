@@ -1,7 +1,7 @@
 /*
  * netpoll.h - descriptors that become ready: the poller, and who waits for which side of which.
  *
- *   io/fd parks -> [polled_publish]; kernel -> epoll -> [netpoll] -> [polled_signal] -> a list of Gs
+ *   io/fd parks -> [polled_publish]; kernel -> epoll -> [netpoll] -> [polled_signal] -> Gs
  *
  * Each number has one struct polled, for good. Each side of it is one word:
  *
