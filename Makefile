@@ -223,9 +223,9 @@ build/run: tests/harness/run.c
 	$(Q)$(HOSTCC) -std=gnu11 -O2 -g -Wall -Wextra -Itests/harness -pthread $< -o $@
 
 programs_of = $(patsubst %.c,$(B)/%,$(wildcard tests/$(1)/*.c))
-program_suites := unit fault conform errors stress fuzz
+program_suites := unit fault conform errors stress fuzz load
 white_programs := $(call programs_of,unit) $(call programs_of,fault)
-black_programs := $(foreach s,conform errors stress fuzz,$(call programs_of,$(s)))
+black_programs := $(foreach s,conform errors stress fuzz load,$(call programs_of,$(s)))
 # Examples that need a library are built when pkg-config finds it, or for one that pkg-config does not know, when
 # the compiler finds its header; tools/demo and the tests say what was not.
 sqlworkers_needs := sqlite3
@@ -307,6 +307,8 @@ wrap_one = mkdir -p $(dir $(wrapped)/$(1)) && \
 
 .PHONY: $(addprefix exec-,$(program_suites))
 $(foreach s,$(program_suites),$(eval exec-$(s): $(call programs_of,$(s)) build/run))
+# Some of its servers are those that people start from.
+exec-load: examples
 $(addprefix exec-,$(program_suites)): exec-%:
 	$(if $(call programs_of,$*),,@echo "there is no program in tests/$*"; exit 1)
 	$(if $(WRAP),@$(foreach p,$(call programs_of,$*),$(call wrap_one,$(p)) &&) true)
@@ -395,6 +397,7 @@ run-conform-arm64:;	$(variant_make) exec-conform $(release) $(arm64) WRAP='$(QEM
 				RUNFLAGS='-t 3 $(RUNFLAGS) -p 1,4'
 run-libs:;		$(variant_make) exec-libs $(release)
 run-net-examples:;	$(variant_make) exec-net-examples $(release)
+run-load:;		$(variant_make) exec-load $(release)
 run-storm:;		$(variant_make) exec-storm $(release)
 run-storm-arm64:;	$(variant_make) exec-storm $(release) $(arm64) WRAP='$(QEMU)'
 run-amalgamation:;	$(variant_make) exec-amalgamation $(release)
@@ -419,7 +422,7 @@ run-warnings:
 fast_suites := tools floors abi +header +sanitize +cmd +examples +docs +man unit model errors conform fault fuzz \
 	stress stress-tsan stress-asan
 slow_suites := model-full tidy:python3 orders warnings amalgamation examples-clang:clang \
-	unit-clang:clang errors-clang:clang conform-clang:clang conform-debug stress-debug +net-examples \
+	unit-clang:clang errors-clang:clang conform-clang:clang conform-debug stress-debug +net-examples load \
 	stress-tsan-clang:clang unit-memcheck:valgrind \
 	storm storm-arm64:$(arm64_prefix)gcc,qemu-aarch64 unit-arm64:$(arm64_prefix)gcc,qemu-aarch64 conform-arm64:$(arm64_prefix)gcc,qemu-aarch64
 

@@ -12,6 +12,7 @@
  * R3  Exit status 0 of a case is a pass, 77 a skip, anything else a failure.
  * R4  The last line is "N passed, N failed, N skipped"; the status is 1 when N failed is not 0
  *     or nothing ran.
+ * R5  A line of a job's output that begins with "#: " is a figure: shown when it passes, too.
  *
  * A program that knows no --list (a script, a plain program) is one case, run once; -1 says so of
  * all programs after it. -a takes the slow cases too. -s is how long stress programs go on
@@ -243,6 +244,21 @@ static void print_output(const struct job *j)
 		printf("    ... %lld bytes more\n", (long long)(size - SHOWN_BYTES));
 }
 
+/* Of one that passed, what it has measured: its lines that begin with "#: ". */
+static void print_figures(const struct job *j)
+{
+	static char text[SHOWN_BYTES + 1];
+	ssize_t n = pread(j->output, text, SHOWN_BYTES, 0);
+	text[n > 0 ? n : 0] = '\0';
+	for (char *rest, *line = strtok_r(text, "\n", &rest); line != NULL;
+	     line = strtok_r(NULL, "\n", &rest)) {
+		if (strncmp(line, "#: ", 3) != 0)
+			continue;
+		print_job(j, "#");
+		printf(": %s\n", line + 3);
+	}
+}
+
 static void print_skip_reason(const struct job *j)
 {
 	char text[4096];
@@ -265,6 +281,7 @@ static void end_job(struct job *j, int status)
 			print_job(j, "ok");
 			putchar('\n');
 		}
+		print_figures(j);
 	} else if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED && !j->is_quit) {
 		n_skipped++;
 		print_job(j, "ok");

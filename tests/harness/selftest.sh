@@ -25,7 +25,7 @@ TAP_CHILD(ends_with_0)
 }
 TAP_CASE(passes, .id = "A-1", .is_race = true) { expect_eq(1, (size_t)1); expect_lt(-1, 0u); }
 TAP_CASE(passes_once, .id = "A-1", .procs = "-") { expect(getenv("GORO_MAXPROCS") == NULL); }
-TAP_CASE(passes_at_2, .procs = "2") { expect_str(getenv("GORO_MAXPROCS"), "2"); }
+TAP_CASE(passes_at_2, .procs = "2") { puts("#: a figure"); puts("#: and one"); puts("# none"); expect_str(getenv("GORO_MAXPROCS"), "2"); }
 TAP_CASE(passes_from_2, .procs = "2+") { expect_ge(atoi(getenv("GORO_MAXPROCS")), 2); }
 TAP_CASE(passes_alone, .is_alone = true) { expect_contains("abc", "b"); expect_lacks("abc", "d"); }
 TAP_CASE(passes_with_child)
@@ -77,6 +77,7 @@ claim "require ends the case" '! grep -q "went on" log'
 claim "reason of a skip" '[ $(grep -c "skips P=. .*# SKIP for a reason" log) -eq 2 ]'
 claim "how to run again" 'grep -q "again: GORO_SEED=17 GORO_MAXPROCS=2 ./sample fails_eq" log'
 claim "killed after SIGQUIT" 'grep "fails_by_hanging_on" log | grep -q "time is over$"'
+claim "figures" '[ $(grep -c "^# - .*passes_at_2 P=2 .*: a\(nd one\| figure\)$" log) -eq 2 ] && ! grep -q none log'
 claim "slow ones are left" 'grep -q "^# 1 slow cases" log'
 claim "signal is told" 'grep "fails_by_signal" log | grep -q "signal 6"'
 claim "status is told" 'grep "fails_by_exit" log | grep -q "status 3"'
