@@ -33,8 +33,8 @@ TAP_UNUSED static int files_of(pid_t pid)
 	DIR *folder = opendir(path);
 	require(folder != NULL);
 	for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
-		n += entry->d_name[0] != '.' && (pid != getpid() ||
-						 atoi(entry->d_name) != dirfd(folder));
+		n += entry->d_name[0] != '.' &&
+		     (pid != getpid() || atoi(entry->d_name) != dirfd(folder));
 	closedir(folder);
 	return n;
 }
@@ -84,8 +84,8 @@ struct server {
 	int stopped;
 	/* Written by the server. */
 	int port, n_accepted, n_open, most_open;
-	int n_refused;		  /* accepts without a descriptor left */
-	int64_t longest_refusal;  /* of those that came right after another */
+	int n_refused;		      /* accepts without a descriptor left */
+	int64_t longest_refusal;      /* of those that came right after another */
 	int n_ended, n_reset, n_late; /* how connections ended */
 };
 
@@ -183,8 +183,8 @@ __attribute__((noreturn)) TAP_UNUSED static void server_run(struct server *s)
 TAP_UNUSED static struct server *server_start(int64_t patience)
 {
 	int stop[2];
-	struct server *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE,
-				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct server *s =
+		mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	require(s != MAP_FAILED);
 	require_eq(pipe2(stop, O_CLOEXEC), 0);
 	s->patience = patience;

@@ -57,8 +57,7 @@ static int talkers(void *arg)
 	return 0;
 }
 
-TAP_CASE(ten_thousand_connections_echo_at_once, .procs = "1,2,4", .is_alone = true,
-	 .timeout_s = 60)
+TAP_CASE(ten_thousand_connections_echo_at_once, .procs = "1,2,4", .is_alone = true, .timeout_s = 60)
 {
 	struct crowd c = {.n = connections_raise(TALKERS)};
 	struct server *s = server_start(0);
