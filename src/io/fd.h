@@ -13,9 +13,11 @@
  *      them; FD_QUEUED and the queue change under polled.lock.
  * FD4  The descriptor is closed by goro_close() when its own reference is the last: no call works
  *      on a number that has become another descriptor's.
+ * FD5  FD_CLOSING and the deadlines are written, then waiters are kicked (PO5).
  * FD7  FD_GONE: close(2) is being made. Whoever calls then finds the number unknown, but must not
  *      wait for the descriptor as for one that the poller never knew: no event will come.
- * FD5  FD_CLOSING and the deadlines are written, then waiters are kicked (PO5).
+ *
+ * FD6 stands in fd.c.
  *
  * Go: internal/poll.FD with fdMutex.
  */
