@@ -503,7 +503,9 @@ GORO_API int goro_set_write_deadline(int fd, int64_t deadline);
  * goro_close - close a descriptor. Whoever waits on it, and whoever still calls, gets -EBADF.
  *
  * When it returns, none of them works on the descriptor any more, and the number is free. Blocks
- * only while other calls are on their way out; it is not ended by a cancelled context.
+ * only while other calls are on their way out; it is not ended by a cancelled context. On a
+ * descriptor that the poller does not know a call that blocks in the kernel goes on there, and who
+ * queues behind a goro_write_all() gets -EBADF; neither is met again at the number's next life.
  * Returns 0; -EBADF: it was closed already, or is being closed; else what close(2) says, and it is
  * closed all the same. Go: net.Conn, os.File: Close.
  */

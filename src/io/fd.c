@@ -5,7 +5,7 @@
  *   every call -> [io_begin] -> [io_wait] -> park, netpoll -> [io_end]
  *   goro_close -> closing, kick, wait for the last reference -> close
  *
- * FD1 to FD5 and FD7 stand in fd.h, PO1 to PO6 in event/netpoll.h.
+ * FD1 to FD5, FD7 and FD8 stand in fd.h, PO1 to PO6 in event/netpoll.h.
  *
  * FD6  A goroutine that waits has a record on its list of deferred calls, so that a run's end
  *      around it gives back what it holds.
@@ -38,7 +38,7 @@ static atomic_of(struct fd *) *table; /* FD-TABLE; address space of which little
 static atomic_of(uint32_t) has_table; /* FD-TABLE */
 static struct lock table_lock = LOCK_INIT(LOCK_LEAF);
 
-static struct fd *fd_at(int number)
+struct fd *fd_at(int number)
 {
 	if (unlikely(number < 0 || !load_acq(&has_table))) /* FD-TABLE */
 		return NULL;
@@ -56,8 +56,7 @@ static struct fd *chunk_make(void)
 	return chunk;
 }
 
-/* The record of a number, made if need be; NULL: out of memory. */
-static struct fd *fd_make(int number)
+struct fd *fd_make(int number)
 {
 	struct fd *f = fd_at(number);
 
@@ -120,27 +119,50 @@ static inline void closer_look(struct fd *f, uint32_t now)
 		closer_wake(f);
 }
 
-static void unlock_slow(struct fd *f, enum poll_side side)
+/* Under polled.lock. Who has the side now, and is to be woken, or NULL; the word. */
+static struct waiter *pass_on(struct fd *f, enum poll_side side, uint32_t *now)
 {
-	uint32_t old, now;
-
-	lock_acquire(&f->polled.lock);
 	struct waiter *w = waitq_pop(&f->lockers[side]);
+
 	if (w)
 		w->ok = true; /* it has the lock */
 	bool has_more = !waitq_is_empty(&f->lockers[side]);
-	old = load_rlx(&f->word); /* relaxed: the swap decides */
+	uint32_t old = load_rlx(&f->word); /* relaxed: the swap decides */
 	do {
-		now = old - FD_REF;
+		*now = old - FD_REF;
 		if (!w)
-			now &= ~FD_LOCK(side); /* else it is w's now: FD3 */
+			*now &= ~FD_LOCK(side); /* else it is w's now: FD3 */
 		if (!has_more)
-			now &= ~FD_QUEUED(side);
-	} while (!cas_acq_rel(&f->word, &old, now)); /* FD-WORD */
+			*now &= ~FD_QUEUED(side);
+	} while (!cas_acq_rel(&f->word, &old, *now)); /* FD-WORD */
+	return w;
+}
+
+/* Under polled.lock: FD8. */
+static bool is_life(const struct fd *f, uint32_t life)
+{
+	/* relaxed: it is changed under the lock, or by who has the last reference */
+	return load_rlx(&f->polled.generation) == life;
+}
+
+void fd_unlock_life(struct fd *f, enum poll_side side, uint32_t life)
+{
+	struct waiter *w = NULL;
+	uint32_t now = 0;
+
+	lock_acquire(&f->polled.lock);
+	if (is_life(f, life))
+		w = pass_on(f, side, &now);
 	lock_release(&f->polled.lock);
 	if (w)
 		waiter_wake(w);
 	closer_look(f, now);
+}
+
+static void unlock_slow(struct fd *f, enum poll_side side)
+{
+	/* relaxed: it does not change while we have a reference of one that is known */
+	fd_unlock_life(f, side, load_rlx(&f->polled.generation));
 }
 
 static void fd_unlock(struct fd *f, enum poll_side side)
@@ -183,13 +205,15 @@ static void hold_nothing(void *arg)
 }
 
 /* A queue place, and with it a reference, is given up. */
-static void unqueue(struct fd *f, enum poll_side side)
+static void unqueue(struct fd *f, enum poll_side side, uint32_t life)
 {
-	uint32_t old, now;
+	uint32_t old, now = 0;
 
 	lock_acquire(&f->polled.lock);
 	old = load_rlx(&f->word); /* relaxed: the swap decides */
 	do {
+		if (!is_life(f, life))
+			break;
 		now = old - FD_REF;
 		if (waitq_is_empty(&f->lockers[side]))
 			now &= ~FD_QUEUED(side);
@@ -209,7 +233,9 @@ static void hold_drop(struct deferred *d)
 	if (hold->is_held)
 		return;
 	if (hold->locker && !hold->locker->ok)
-		unqueue(hold->fd, hold->side);
+		unqueue(hold->fd, hold->side, hold->life);
+	else if (hold->is_unknown)
+		fd_unlock_life(hold->fd, hold->side, hold->life);
 	else
 		fd_unlock(hold->fd, hold->side);
 }
@@ -219,7 +245,9 @@ void hold_begin(struct fd_hold *hold, struct io *io)
 	io->is_held = true;
 	*hold = (struct fd_hold){.record = {.fn = hold_nothing, .drop = hold_drop},
 				 .fd = io->fd,
-				 .side = io->side};
+				 .side = io->side,
+				 .is_unknown = io->is_unknown,
+				 .life = io->life};
 	deferred_push(&hold->record);
 }
 
@@ -229,31 +257,39 @@ void hold_end(struct fd_hold *hold, struct io *io)
 	io->is_held = false;
 }
 
-/* Under polled.lock. 1: the side is ours; 0: counted and marked as queued; -EBADF. */
-static int take_or_queue(struct fd *f, enum poll_side side, bool must_be_known)
+/*
+ * Under polled.lock. 1: the side is ours; 0: counted and marked as queued; -EBADF; -EAGAIN: it is
+ * unknown, and perhaps nearly gone (FD7).
+ */
+static int take_or_queue(struct fd *f, enum poll_side side, bool is_unknown)
 {
 	uint32_t old = load_rlx(&f->word), now; /* relaxed: the swap decides */
 
 	do {
-		if ((old & FD_CLOSING) || (must_be_known && !(old & FD_KNOWN)))
+		if ((old & FD_CLOSING) || !(is_unknown || (old & FD_KNOWN)))
 			return -EBADF;
+		if (is_unknown && (old & FD_GONE))
+			return -EAGAIN;
 		now = old + FD_REF;
 		now |= old & FD_LOCK(side) ? FD_QUEUED(side) : FD_LOCK(side);
 	} while (!cas_acq_rel(&f->word, &old, now)); /* FD-WORD */
 	return !(old & FD_LOCK(side));
 }
 
-static int lock_slow(struct io *io, bool must_be_known)
+int fd_lock_slow(struct io *io)
 {
 	struct fd *f = io->fd;
 	struct waiter w = {0};
 	struct fd_hold hold = {.record = {.fn = hold_nothing, .drop = hold_drop},
 			       .fd = f,
 			       .side = io->side,
+			       .is_unknown = io->is_unknown,
 			       .locker = &w};
 
 	lock_acquire(&f->polled.lock);
-	int taken = take_or_queue(f, io->side, must_be_known);
+	/* relaxed: as in is_life() */
+	hold.life = io->life = load_rlx(&f->polled.generation);
+	int taken = take_or_queue(f, io->side, io->is_unknown);
 	if (taken) {
 		lock_release(&f->polled.lock);
 		return taken < 0 ? taken : 0;
@@ -263,24 +299,26 @@ static int lock_slow(struct io *io, bool must_be_known)
 	int error = waitq_wait(&w, &f->polled.lock, WAIT_IO, io->deadline);
 	deferred_remove(&hold.record);
 	if (error) {
-		unqueue(f, io->side);
+		unqueue(f, io->side, io->life);
+	} else if (!w.ok) {
+		error = -EBADF; /* FD8: it has no place any more */
 	} else if (load_rlx(&f->word) & FD_CLOSING) { /* relaxed: it came with the lock */
-		fd_unlock(f, io->side);
+		fd_unlock_life(f, io->side, io->life);
 		error = -EBADF;
 	}
 	return error;
 }
 
-static inline int fd_lock(struct io *io, bool must_be_known)
+static inline int fd_lock(struct io *io)
 {
 	struct fd *f = io->fd;
 	uint32_t old = load_rlx(&f->word); /* relaxed: the swap decides */
 
 	do {
-		if (unlikely((old & FD_CLOSING) || (must_be_known && !(old & FD_KNOWN))))
+		if (unlikely((old & (FD_KNOWN | FD_CLOSING)) != FD_KNOWN))
 			return -EBADF;
 		if (unlikely(old & FD_LOCK(io->side)))
-			return lock_slow(io, must_be_known);
+			return fd_lock_slow(io);
 	} while (!cas_acq(&f->word, &old, (old | FD_LOCK(io->side)) + FD_REF)); /* FD-WORD */
 	return 0;
 }
@@ -390,6 +428,10 @@ static int wait_rare(struct io *io, int64_t deadline, struct fd_hold *hold)
 	(void)polled_withdraw(pd, io->side, rare_word(&rare));
 	if (MODEL_KEEP("poll-rare-lock"))
 		lock_release(&pd->lock);
+#ifdef GORO_DEBUG
+	/* Who still has the record dies of it, whatever the stack holds by then: PO4. */
+	*(bool (*volatile *)(struct poll_wait *, struct glist *))&rare.poll.end = NULL;
+#endif
 	poll_wait_ended(); /* NW2: under the lock it began; a timer may have been faster */
 	error = wait_error(race);
 	/* It was extended before we were there to be told. */
@@ -445,7 +487,7 @@ int io_begin_until(struct io *io, struct fd *f, int number, enum poll_side side,
 	*io = (struct io){.fd = f, .number = number, .side = side, .deadline = until};
 	if (unlikely(call_is_canceled()))
 		return -ECANCELED;
-	int error = fd_lock(io, true);
+	int error = fd_lock(io);
 	if (unlikely(error))
 		return error;
 	io->deadline = OS_FOREVER; /* what is there at once is had whatever the call's own says */
@@ -461,67 +503,6 @@ int io_begin_until(struct io *io, struct fd *f, int number, enum poll_side side,
 void io_end(struct io *io)
 {
 	fd_unlock(io->fd, io->side);
-}
-
-int fd_lock_unknown(struct io *io, struct fd_hold *hold, int number)
-{
-	CALL_SCOPE;
-	*io = (struct io){.fd = number < 0 ? NULL : fd_make(number),
-			  .number = number,
-			  .side = POLL_WRITE,
-			  .deadline = OS_FOREVER};
-	if (number < 0 || !io->fd)
-		return number < 0 ? -EBADF : -ENOMEM;
-	int error = call_is_canceled() ? -ECANCELED : fd_lock(io, false);
-	if (error)
-		return error;
-	hold_begin(hold, io);
-	return 0;
-}
-
-void fd_unlock_unknown(struct io *io, struct fd_hold *hold)
-{
-	CALL_SCOPE;
-	hold_end(hold, io);
-	fd_unlock(io->fd, POLL_WRITE);
-}
-
-/* FD7. True: the descriptor was being closed when it was tried. */
-static bool was_gone(int number)
-{
-	const struct fd *f = fd_at(number);
-
-	if (!f || !(load_rlx(&f->word) & FD_GONE)) /* relaxed: or close(2) is over */
-		return false;
-	os_thread_yield();
-	return true;
-}
-
-/*
- * One that does not block all the same is waited for here: the call is a blocking one. False: it
- * does block, for as long as SO_RCVTIMEO or SO_SNDTIMEO said, or it is closed.
- */
-static bool native_wait(int number, enum poll_side side)
-{
-	int events = side == POLL_READ ? POLLIN : POLLOUT;
-
-	return was_gone(number) || (os_fd_is_nonblocking(number) > 0 &&
-				    os_fd_poll(number, events, OS_FOREVER) >= 0);
-}
-
-__attribute__((noinline)) ssize_t io_native(int number, enum poll_side side, io_op *op,
-					    const void *args)
-{
-	ssize_t n;
-
-	if (unlikely(call_is_canceled()))
-		return -ECANCELED;
-	os_sigpipe_quiet();
-	goro_syscall_enter();
-	while ((n = op(args)) == -EAGAIN && native_wait(number, side))
-		;
-	goro_syscall_exit();
-	return n;
 }
 
 /* ---- adding, closing, deadlines ---- */
@@ -680,34 +661,11 @@ void fd_abandon(int number)
 	(void)os_fd_close(number);
 }
 
-/*
- * FD7. The number is another's to close: two close(2) would end whatever comes in between. Who sees
- * it free, or known again, has come too late; who sees neither may mean a new descriptor.
- */
-static bool is_being_closed(int number)
-{
-	const struct fd *f = fd_at(number);
-	bool was_closing = false;
-
-	for (uint32_t word; f && (word = load_acq(&f->word)) & FD_GONE;) { /* FD-WORD */
-		if ((word & FD_KNOWN) || os_fd_is_nonblocking(number) < 0)
-			return true;
-		was_closing = true;
-		os_thread_yield();
-	}
-	return was_closing && fd_known(number);
-}
-
 int goro_close(int number)
 {
 	struct fd *f = fd_known(number);
 
-	if (f)
-		return close_known(f, number);
-	goro_syscall_enter(); /* a file's last data may go out now */
-	int result = is_being_closed(number) ? -EBADF : os_fd_close(number);
-	goro_syscall_exit();
-	return result;
+	return f ? close_known(f, number) : native_close(number);
 }
 
 int goro_fd_add(int number)

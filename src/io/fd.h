@@ -16,6 +16,9 @@
  * FD5  FD_CLOSING and the deadlines are written, then waiters are kicked (PO5).
  * FD7  FD_GONE: close(2) is being made. Whoever calls then finds the number unknown, but must not
  *      wait for the descriptor as for one that the poller never knew: no event will come.
+ * FD8  The write lock of a number that the poller does not know is one life's: goro_close() takes
+ *      it away from who has it and ends who queues, and polled.generation, under polled.lock, tells
+ *      them so, as it tells who waits outside of the poller.
  *
  * FD6 stands in fd.c.
  *
@@ -73,6 +76,8 @@ struct io {
 	enum poll_side side;
 	int64_t deadline; /* its own, besides the descriptor's */
 	bool is_held;     /* a hold_begin() gives the side back, should the run end */
+	bool is_unknown;  /* fd_lock_unknown(): */
+	uint32_t life;    /* FD8 */
 };
 
 /*
@@ -107,6 +112,8 @@ struct fd_hold {
 	uint64_t published;    /* in the side's word, or 0 */
 	struct waiter *locker; /* NULL: it has the lock; else unless ok */
 	bool is_held;          /* another record gives the side back */
+	bool is_unknown;       /* as in struct io */
+	uint32_t life;         /* likewise */
 };
 
 /* While it holds a side, and waits for something else: around io_begin() of another, or a block. */
@@ -114,11 +121,14 @@ void hold_begin(struct fd_hold *hold, struct io *io);
 void hold_end(struct fd_hold *hold, struct io *io);
 
 /*
- * The write lock of a number that the poller does not know, for goro_write_all(); kept while the
- * thread blocks. 0, -ENOMEM, or as io_begin().
+ * For native.c. The record of a number, or NULL; the same, made if need be: NULL: no memory. Take
+ * a side that may be another's, or a number's that is unknown: then also -EAGAIN, FD7. Give it
+ * back: FD8.
  */
-int fd_lock_unknown(struct io *io, struct fd_hold *hold, int number);
-void fd_unlock_unknown(struct io *io, struct fd_hold *hold);
+struct fd *fd_at(int number);
+struct fd *fd_make(int number);
+int fd_lock_slow(struct io *io);
+void fd_unlock_life(struct fd *f, enum poll_side side, uint32_t life);
 
 /*
  * Let the poller know a descriptor, which does not block. A number that was known before and
@@ -135,8 +145,16 @@ int connect_until(int fd, const struct sockaddr *address, socklen_t size, int64_
 /* The system call of an operation, which must not block if the poller knows the descriptor. */
 typedef ssize_t io_op(const void *args);
 
-/* The operation on a descriptor that the poller does not know: it may block. */
+/* native.c: the operation on a descriptor that the poller does not know: it may block. */
 ssize_t io_native(int number, enum poll_side side, io_op *op, const void *args);
+int native_close(int number);
+/*
+ * The write lock of a number that the poller does not know, for goro_write_all(); kept while the
+ * thread blocks. 0, -ENOMEM, or as io_begin(). 0 or -EBADF: it has been closed meanwhile, FD8.
+ */
+int fd_lock_unknown(struct io *io, struct fd_hold *hold, int number);
+int fd_check_unknown(const struct io *io);
+void fd_unlock_unknown(struct io *io, struct fd_hold *hold);
 
 /* An operation on a side of a descriptor, made until it returns something else than -EAGAIN. */
 static inline __attribute__((always_inline)) ssize_t io_call(int number, enum poll_side side,

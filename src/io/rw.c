@@ -363,6 +363,14 @@ ssize_t goro_read_full(int fd, void *data, size_t size)
 	return done ? done : error;
 }
 
+/* FD8: after one part the number may be another's. */
+static ssize_t native_write_part(const struct io *io, const struct rw *rw)
+{
+	int error = fd_check_unknown(io);
+
+	return error ? error : io_native(rw->fd, POLL_WRITE, op_write, rw);
+}
+
 static ssize_t native_write_all(struct rw *rw)
 {
 	struct io io;
@@ -371,7 +379,7 @@ static ssize_t native_write_all(struct rw *rw)
 
 	if (error)
 		return error;
-	error = ALL_OF(rw, done, io_native(rw->fd, POLL_WRITE, op_write, rw));
+	error = ALL_OF(rw, done, native_write_part(&io, rw));
 	fd_unlock_unknown(&io, &hold);
 	return done ? done : error;
 }

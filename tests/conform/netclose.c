@@ -276,6 +276,79 @@ GORO_CASE(nothing_of_a_new_connection_goes_to_the_old_reader, .is_race = true)
 	expect_gt(churn.n_lives, 0);
 }
 
+/*
+ * A number that the poller does not know: one writer blocks in the kernel, two queue behind it.
+ * Their descriptor is closed, and the number is another's at once.
+ */
+static void start_unknown_writers(struct caller c[3], int fd)
+{
+	for (int i = 0; i < 3; i++) {
+		c[i] = (struct caller){.call = call_write_much, .fd = fd};
+		require_eq(goro_spawn(call_it, &c[i]), 0);
+		wait_for(load(&c[i].id) != 0);
+		if (i > 0)
+			wait_until_parked(load(&c[i].id), "IO wait");
+		else
+			wait_for(is_thread_asleep(load(&c[i].tid)));
+	}
+}
+
+static void drain(int fd)
+{
+	static char data[65536];
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	while (poll(&pfd, 1, 0) > 0 && read(fd, data, sizeof(data)) > 0)
+		;
+}
+
+static ssize_t call_write_one(struct caller *c)
+{
+	return goro_write_all(c->fd, "x", 1);
+}
+
+static void expect_next_life_is_free(int number, int read_end, bool becomes_known)
+{
+	struct caller c = {.call = call_write_one, .fd = number};
+	char data[8];
+	if (becomes_known)
+		require_eq(goro_fd_add(number), 0);
+	require_eq(goro_spawn(call_it, &c), 0);
+	expect_eq(caller_result(&c), 1);
+	expect_eq(goro_read(read_end, data, 8), 1);
+}
+
+static void unknown_is_closed(enum pair_kind kind, bool does_not_block, bool becomes_known)
+{
+	struct pair old = plain_pair_of(kind), new = plain_pair_of(PIPE);
+	struct caller c[3];
+	(void)fill(old.b);
+	if (does_not_block)
+		require_eq(fcntl(old.b, F_SETFL, O_NONBLOCK), 0);
+	start_unknown_writers(c, old.b);
+	expect_eq(goro_close(old.b), 0);
+	for (int i = 1; i < 3; i++)
+		expect_eq(caller_result(&c[i]), -EBADF);
+	require_eq(dup3(new.b, old.b, O_CLOEXEC), old.b);
+	expect_next_life_is_free(old.b, new.a, becomes_known);
+	while (!load(&c[0].is_over)) {
+		drain(old.a);
+		goro_sleep(GORO_US(100));
+	}
+	expect(c[0].result == -EBADF || c[0].result > 0);
+	drain(old.a);
+	expect_next_life_is_free(old.b, new.a, becomes_known); /* and nothing but what it wrote */
+	expect_eq(goro_close(old.b), 0);
+	pair_close(new);
+	expect_eq(goro_close(old.a), 0);
+}
+
+GORO_CASE(the_next_life_of_an_unknown_number_is_free, .id = "NET-09")
+{
+	skip_where_closing_is_a_race();
+	for (int i = 0; i < 8; i++)
+		unknown_is_closed(i & 1 ? UNIX_STREAM : PIPE, i & 2, i & 4);
+}
+
 /* ---- contexts ---- */
 
 struct canceled {

@@ -207,6 +207,7 @@ int poll_wait_begins_outside(void)
 }
 
 #include "io/fd.c"
+#include "io/native.c"
 
 /* ---- who waits ---- */
 

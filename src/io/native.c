@@ -1,0 +1,204 @@
+/*
+ * native.c - descriptors that the poller does not know.
+ *
+ *   any call on such a number -> [io_native] -> goro_syscall_enter -> the call, which may block
+ *   goro_write_all -> [fd_lock_unknown] -> io_native, part by part -> [fd_unlock_unknown]
+ *   goro_close -> [native_close]: the number's next life begins with nothing of this one
+ *
+ * FD7 and FD8 stand in fd.h.
+ *
+ * Locking: polled.lock to end a life. Orders: FD-WORD, POLL-LIFE. Go has none: what is not
+ * pollable has its fdMutex as anything else.
+ */
+#include <errno.h>
+#include <poll.h>
+
+#include "goro.h"
+#include "io/fd.h"
+#include "os/os.h"
+#include "os/os_io.h"
+
+/* ---- calls ---- */
+
+/* FD7. True: the descriptor was being closed when it was tried. */
+static bool was_gone(int number)
+{
+	const struct fd *f = fd_at(number);
+
+	if (!f || !(load_rlx(&f->word) & FD_GONE)) /* relaxed: or close(2) is over */
+		return false;
+	os_thread_yield();
+	return true;
+}
+
+/*
+ * One that does not block all the same is waited for here: the call is a blocking one. False: it
+ * does block, for as long as SO_RCVTIMEO or SO_SNDTIMEO said, or it is closed.
+ */
+static bool native_wait(int number, enum poll_side side)
+{
+	int events = side == POLL_READ ? POLLIN : POLLOUT;
+
+	return was_gone(number) || (os_fd_is_nonblocking(number) > 0 &&
+				    os_fd_poll(number, events, OS_FOREVER) >= 0);
+}
+
+/* FD8. Of a number that nobody has written to with goro_write_all() it may say too little. */
+static uint32_t life_of(int number)
+{
+	const struct fd *f = fd_at(number);
+
+	return f ? load_acq(&f->polled.generation) : 0; /* POLL-LIFE */
+}
+
+__attribute__((noinline)) ssize_t io_native(int number, enum poll_side side, io_op *op,
+					    const void *args)
+{
+	uint32_t life = life_of(number);
+	ssize_t n;
+
+	if (unlikely(call_is_canceled()))
+		return -ECANCELED;
+	os_sigpipe_quiet();
+	goro_syscall_enter();
+	while ((n = op(args)) == -EAGAIN && native_wait(number, side)) {
+		if (life_of(number) != life) {
+			n = -EBADF; /* the number is another's, or will be */
+			break;
+		}
+	}
+	goro_syscall_exit();
+	return n;
+}
+
+/* ---- the write lock ---- */
+
+/* -EAGAIN: a close is being made, FD7. */
+static int lock_once(struct io *io, struct fd_hold *hold, int number)
+{
+	CALL_SCOPE;
+	*io = (struct io){.fd = number < 0 ? NULL : fd_make(number),
+			  .number = number,
+			  .side = POLL_WRITE,
+			  .deadline = OS_FOREVER,
+			  .is_unknown = true};
+	if (number < 0 || !io->fd)
+		return number < 0 ? -EBADF : -ENOMEM;
+	int error = call_is_canceled() ? -ECANCELED : fd_lock_slow(io);
+	if (error)
+		return error;
+	hold_begin(hold, io);
+	return 0;
+}
+
+int fd_lock_unknown(struct io *io, struct fd_hold *hold, int number)
+{
+	int error;
+
+	while ((error = lock_once(io, hold, number)) == -EAGAIN) {
+		goro_syscall_enter();
+		while (was_gone(number))
+			;
+		goro_syscall_exit();
+	}
+	return error;
+}
+
+int fd_check_unknown(const struct io *io)
+{
+	return load_acq(&io->fd->polled.generation) == io->life ? 0 : -EBADF; /* POLL-LIFE */
+}
+
+void fd_unlock_unknown(struct io *io, struct fd_hold *hold)
+{
+	CALL_SCOPE;
+	hold_end(hold, io);
+	fd_unlock_life(io->fd, POLL_WRITE, io->life);
+}
+
+/* ---- closing ---- */
+
+/*
+ * FD7. The number is another's to close: two close(2) would end whatever comes in between. Who sees
+ * it free, or known again, has come too late; who sees neither may mean a new descriptor.
+ */
+static bool is_being_closed(int number)
+{
+	const struct fd *f = fd_at(number);
+	bool was_closing = false;
+
+	for (uint32_t word; f && (word = load_acq(&f->word)) & FD_GONE;) { /* FD-WORD */
+		if ((word & FD_KNOWN) || os_fd_is_nonblocking(number) < 0)
+			return true;
+		was_closing = true;
+		os_thread_yield();
+	}
+	return was_closing && fd_known(number);
+}
+
+/*
+ * FD8. All that is left of the life is taken back, and FD_GONE set. False: somebody closes it
+ * already, or has just let the poller know it.
+ */
+static bool life_end(struct fd *f)
+{
+	CALL_SCOPE;
+	struct woken woken = {0};
+	uint32_t old = 0;
+
+	lock_acquire(&f->polled.lock);
+	old = load_rlx(&f->word); /* relaxed: the swap decides */
+	do {
+		if (old & (FD_KNOWN | FD_GONE))
+			break;
+	} while (!cas_acq_rel(&f->word, &old, FD_GONE)); /* FD-WORD */
+	bool is_ours = !(old & (FD_KNOWN | FD_GONE));
+	if (is_ours) {
+		/* relaxed: nobody writes it while the lock is held and the number unknown */
+		uint32_t life = load_rlx(&f->polled.generation);
+		store_rel(&f->polled.generation, life + 1); /* POLL-LIFE */
+		for (struct waiter *w; (w = waitq_pop(&f->lockers[POLL_WRITE]));)
+			woken_add(&woken, w); /* not ok: -EBADF */
+	}
+	lock_release(&f->polled.lock);
+	woken_wake(&woken);
+	return is_ours;
+}
+
+static void gone_end(struct fd *f)
+{
+	uint32_t old = load_rlx(&f->word); /* relaxed: the swap decides */
+
+	while (!cas_acq_rel(&f->word, &old, old & ~FD_GONE)) /* FD-WORD */
+		;
+}
+
+/* 0: it is ours to close. */
+static int close_begin_unknown(int number, struct fd *f)
+{
+	while (!life_end(f)) {
+		goro_syscall_enter();
+		bool is_over = is_being_closed(number);
+		goro_syscall_exit();
+		if (is_over)
+			return -EBADF;
+		if (fd_known(number))
+			return -EAGAIN;
+	}
+	return 0;
+}
+
+int native_close(int number)
+{
+	struct fd *f = fd_at(number);
+	int result = f ? close_begin_unknown(number, f) : 0;
+
+	if (result)
+		return result == -EAGAIN ? goro_close(number) : result;
+	goro_syscall_enter(); /* a file's last data may go out now */
+	result = os_fd_close(number);
+	if (f)
+		gone_end(f);
+	goro_syscall_exit(); /* last: the run may end around us here */
+	return result;
+}
