@@ -291,7 +291,9 @@ GORO_API int goro_count(void);
  * first). n < 1 only asks.
  *
  * Fatal: "program exceeds N-thread limit" when the limit is passed, also at once, when n is less
- * than the number of threads that exist. Does not block.
+ * than the number of threads that exist. A loop that is stopped in the middle of its own code keeps
+ * its thread; when there may be no more, those that have a thread take turns, and it is fatal when
+ * another goroutine has waited for one for a second. Does not block.
  * Go: debug.SetMaxThreads.
  */
 GORO_API int goro_maxthreads(int n);

@@ -3,17 +3,20 @@
  *
  *   yield, full rings, foreign threads -> [globq_put] -> list -> [globq_get] -> a P's ring
  *
- * GQ1, GQ2 stand in globq.h.
+ * GQ1 to GQ3 stand in globq.h.
  *
  * Locking: globq.lock (rank GLOBQ). Go: globrunqput, globrunqget in runtime/proc.go, under
  * sched.lock there; ours has a lock of its own, since a yield takes it.
  */
 #include "queue/globq.h"
 
+#include "core/m.h"
+
 static struct {
 	struct lock lock;
 	struct glist list;          /* lock */
 	atomic_of(uint32_t) size;   /* lock to write */
+	uint32_t n_taken;           /* lock: by those that may run any of them; GQ3 */
 } globq = {.lock = LOCK_INIT(LOCK_GLOBQ)};
 
 void globq_init(void)
@@ -54,6 +57,7 @@ static struct g *take(struct runq *ring, uint32_t share, uint32_t max)
 	if (n > max)
 		n = max;
 	struct g *first = glist_pop(&globq.list);
+	globq.n_taken++;
 	for (struct g *gp; --n > 0 && (gp = glist_pop(&globq.list));) {
 		bool has_room = runq_put(ring, gp);
 		GORO_CHECK(has_room); /* the caller's ring is empty when max > 1 */
@@ -77,18 +81,25 @@ struct g *globq_rotate(struct g *gp)
 	lock_acquire(&globq.lock);
 	glist_push(&globq.list, gp);
 	struct g *first = glist_pop(&globq.list); /* the size is what it was */
+	globq.n_taken++;
 	lock_release(&globq.lock);
 	return first;
 }
 
-struct g *globq_take_stopped(void)
+/* Has it an M that sleeps until somebody hands it over? */
+static bool is_bound(const struct g *gp)
+{
+	return gp->is_stopped || gp->lock_depth || (gp->locked_m && gp->locked_m->waits_pinned);
+}
+
+struct g *globq_take_bound(void)
 {
 	struct glist all = {0};
 	struct g *found = NULL, *gp;
 
 	lock_acquire(&globq.lock);
 	while ((gp = glist_pop(&globq.list))) {
-		if (gp->is_stopped && !found)
+		if (!found && is_bound(gp))
 			found = gp;
 		else
 			glist_push(&all, gp);
@@ -97,6 +108,23 @@ struct g *globq_take_stopped(void)
 	size_publish();
 	lock_release(&globq.lock);
 	return found;
+}
+
+/* A pinned G that has never been picked has no host yet. */
+static bool is_unbound(const struct g *gp)
+{
+	return !gp->locked_m || (gp->is_pinned && gp->locked_m->n_pinned == 0);
+}
+
+struct globq_first globq_first_unbound(void)
+{
+	lock_acquire(&globq.lock);
+	const struct g *gp = globq.list.head;
+	while (gp && !is_unbound(gp))
+		gp = gp->link;
+	struct globq_first first = {gp ? gp->id : 0, globq.n_taken};
+	lock_release(&globq.lock);
+	return first;
 }
 
 uint32_t globq_size(void)

@@ -4,6 +4,8 @@
  *
  * GQ1  size is the length of the list; written under the lock, read by anybody as a hint.
  * GQ2  First in, first out.
+ * GQ3  n_taken counts the Gs that were taken by whoever may run any of them, so that the first
+ *      unbound G waits as long as neither it nor the number changes.
  */
 #ifndef QUEUE_GLOBQ_H
 #define QUEUE_GLOBQ_H
@@ -26,8 +28,18 @@ struct g *globq_get(struct runq *ring, uint32_t share, uint32_t max);
  * rest of the queue has nothing to gain from a way through the ring.
  */
 struct g *globq_rotate(struct g *gp);
-/* The first that was stopped in the middle of its own code, from anywhere in the queue, or NULL. */
-struct g *globq_take_stopped(void);
+/*
+ * Under sched.lock. The first, from anywhere in the queue, whose own thread sleeps until somebody
+ * hands it over: it was stopped in the middle of its code, is locked to it, or pinned there. Or
+ * NULL.
+ */
+struct g *globq_take_bound(void);
+/* Under sched.lock. The first that any thread may run: its number, or 0; and GQ3. */
+struct globq_first {
+	uint64_t id;
+	uint32_t n_taken;
+};
+struct globq_first globq_first_unbound(void);
 uint32_t globq_size(void);
 
 #endif

@@ -64,8 +64,7 @@ static void host_end(struct m *mp)
 	mp->is_host = false;
 }
 
-/* Under sched.lock: gp is for its host, which is another M. True: the host got our P with it. */
-static bool give_to_host(struct m *mp, struct g *gp, bool *must_wake)
+bool pinned_put(struct g *gp)
 {
 	struct m *host = gp->locked_m;
 
@@ -78,6 +77,16 @@ static bool give_to_host(struct m *mp, struct g *gp, bool *must_wake)
 	if (!host->waits_pinned)
 		return false; /* PD3 */
 	host->waits_pinned = false;
+	return true;
+}
+
+/* Under sched.lock: gp is for its host, which is another M. True: the host got our P with it. */
+static bool give_to_host(struct m *mp, struct g *gp, bool *must_wake)
+{
+	struct m *host = gp->locked_m;
+
+	if (!pinned_put(gp))
+		return false;
 	sched.n_m_waiting_locked--;
 	host->next_p = release_p(mp);
 	*must_wake = note_post(&host->note); /* under the lock, as in start_m_locked */

@@ -27,6 +27,12 @@
  *      its thread's for whoever picks it there, having looked at stop_wanted before: locked.c sends
  *      that one away. What we have of its context is where it began, or on a stack that is gone.
  *
+ * PR9  At the thread limit, with no M free, those that have a thread of their own take turns: the
+ *      stopped, the locked and the pinned (wake.c). A goroutine without one waits until one of
+ *      them ends or parks; if it has waited for LIMIT_AFTER_NS, that is the fatal error of the
+ *      limit: nobody knows whether a loop ever ends. Who is stopped then makes ready first what is
+ *      due, since no schedule loop may come to look at the timers.
+ *
  * We do not move the goroutine to another thread, nor change its registers: it may be inside
  * malloc, hold a pthread mutex, or have the address of a thread-local in a register.
  *
@@ -45,6 +51,7 @@
 #define END_AFTER_NS INT64_C(50000000)  /* PR7 */
 #define END_REPEAT_NS INT64_C(5000000)
 #define STOP_LOST_NS INT64_C(100000000) /* a signal that has not come by then */
+#define LIMIT_AFTER_NS INT64_C(1000000000) /* PR9 */
 
 atomic_of(uint64_t) attention;
 void (*preempt_capture_hook)(const void *context);
@@ -73,6 +80,9 @@ static struct {
 	bool is_on;
 	bool is_traced;
 	int64_t ending_since;   /* sysmon: or 0 */
+	struct globq_first first; /* sysmon, under sched.lock: who waits for a thread, PR9 */
+	int64_t first_since;      /* likewise: so long at least */
+	bool would_stop;          /* sched.lock: a loop, if there were a thread for the others */
 	atomic_of(int) capture_tid; /* the signal on its way to this thread is for a report */
 	atomic_of(uint64_t) n_sent;
 	atomic_of(uint64_t) n[STOP_OUTCOME_COUNT];
@@ -155,15 +165,16 @@ static void count(enum stop_outcome outcome)
 	add_rlx(&preempt.n[outcome], 1); /* relaxed: a statistic */
 }
 
-/* Under sched.lock: PR5. */
+/* Under sched.lock: PR5, PR9. */
 static bool somebody_can_take_over(void)
 {
 	return idle.n_m || load_rlx(&sched.n_stopped) || /* relaxed: under the lock */
-	       load_rlx(&sched.stop_wanted);             /* relaxed: likewise */
+	       load_rlx(&sched.stop_wanted) ||           /* relaxed: likewise */
+	       (limit_is_reached() && sched.n_m_waiting_locked);
 }
 
 /* Counted as waiting, or why not. */
-static enum stop_outcome stop_begin(const struct m *mp, const struct g *gp)
+static enum stop_outcome stop_begin(const struct m *mp, const struct g *gp, bool *is_crowded)
 {
 	enum stop_outcome outcome = STOP_DONE;
 
@@ -181,6 +192,8 @@ static enum stop_outcome stop_begin(const struct m *mp, const struct g *gp)
 		store_rlx(&sched.n_stopped, load_rlx(&sched.n_stopped) + 1); /* relaxed: as above */
 		sched.n_m_waiting_locked++; /* who picks the G takes it off */
 	}
+	*is_crowded = !idle.n_m && limit_is_reached();
+	preempt.would_stop |= *is_crowded;
 	lock_release(&sched.lock);
 	return outcome;
 }
@@ -202,14 +215,26 @@ static void stop_end(struct m *mp, struct g *gp)
 	g_transition(gp, G_RUNNABLE, G_RUNNING);
 }
 
+/* PR9. What is due becomes ready as on g0, where no goroutine is the current one. */
+static void look_at_timers(struct m *mp, struct g *gp)
+{
+	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
+
+	mp->curg = NULL;
+	check_timers(pp, os_now());
+	mp->curg = gp;
+}
+
 /* PR4. On the alternate stack, in the handler. */
-static void stop_here(struct m *mp, struct g *gp, const void *context)
+static void stop_here(struct m *mp, struct g *gp, const void *context, bool is_crowded)
 {
 	mp->stop_context = context;
 	gp->is_stopped = true;
 	gp->locked_m = mp;
 	mp->locked_g = gp;
 	g_transition(gp, G_RUNNING, G_RUNNABLE);
+	if (unlikely(is_crowded))
+		look_at_timers(mp, gp);
 	struct p *pp = release_p(mp);
 	globq_put(gp);
 	start_m(pp, false);
@@ -263,9 +288,10 @@ static enum stop_outcome stop(struct m *mp, const void *context)
 	fence_light();                  /* AT-ENTER */
 	if (load_acq(&sched.run_state) == RUN_ENDING) /* RUN-STATE */
 		leave_at_end(mp, gp, context);
-	enum stop_outcome outcome = stop_begin(mp, gp);
+	bool is_crowded;
+	enum stop_outcome outcome = stop_begin(mp, gp, &is_crowded);
 	if (outcome == STOP_DONE)
-		stop_here(mp, gp, context);
+		stop_here(mp, gp, context, is_crowded);
 	store_rel(&mp->at, AT_PROGRAM); /* AT-ENTER */
 	return outcome;
 }
@@ -313,6 +339,33 @@ static void stop_signal(struct m *mp, int64_t now)
 	os_thread_signal(mp->tid, SIGURG);
 }
 
+/*
+ * Under sched.lock: pp is to be taken from a loop; no thread is free, nor may there be one more.
+ * True: somebody has waited too long, which is fatal when the handler finds that the loop would
+ * stop (PR9). What lies in the ring of a P whose tick stands still was there before.
+ */
+static bool limit_watch(struct p *pp, int64_t now)
+{
+	struct globq_first first = globq_first_unbound();
+	int64_t long_ago = now - LIMIT_AFTER_NS;
+
+	if (first.id != preempt.first.id || first.n_taken != preempt.first.n_taken) {
+		preempt.first = first;
+		preempt.first_since = now;
+	}
+	bool starves = (first.id && preempt.first_since <= long_ago) ||
+		       timers_first(&pp->timers) <= long_ago ||
+		       (pp->seen_since <= long_ago && !runq_is_empty(&pp->runq));
+	if (sched.n_on_way) { /* SC4: it may sleep until a timer */
+		keeper_break();
+		return false;
+	}
+	if (starves && preempt.would_stop)
+		limit_fatal();
+	preempt.would_stop = false;
+	return starves;
+}
+
 /* Under sched.lock. */
 static void stop_ask(struct p *pp, int64_t now)
 {
@@ -323,7 +376,8 @@ static void stop_ask(struct p *pp, int64_t now)
 	    load_rlx(&sched.n_stopped) >= preempt.max_stopped || /* it would only go on */
 	    os_thread_is_asleep(mp->tid, false)) /* PR6 */
 		return;
-	if (!somebody_can_take_over()) {
+	bool starves = !idle.n_m && limit_is_reached() && limit_watch(pp, now);
+	if (!starves && !somebody_can_take_over()) {
 		if (sched.n_m + sched.n_to_start < sched.max_m && starter_ask())
 			starter_wake();
 		return;
@@ -382,6 +436,7 @@ void preempt_install(void)
 	preempt.max_stopped = os_maxstopped(&is_good); /* boot.c complains */
 	preempt.is_on = mode != 0;
 	preempt.ending_since = 0;
+	preempt.first = (struct globq_first){0};
 	preempt.is_traced = mode == 1;
 	os_signal_install(SIGURG, on_signal, &preempt.old);
 }

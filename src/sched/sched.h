@@ -160,6 +160,10 @@ void timer_was_armed(struct m *mp, int64_t when);
 void start_m(struct p *pp, bool is_spinning);
 /* The same under sched.lock, which it releases. */
 void start_m_locked(struct p *pp, bool is_spinning);
+/* Under sched.lock: there may be no thread more. */
+bool limit_is_reached(void);
+/* Under sched.lock, which it releases. */
+noreturn void limit_fatal(void);
 /* Under sched.lock, which it releases: let an M look for an idle P, and then for work. */
 void start_looking(void);
 void spinning_begin(struct m *mp);
@@ -462,6 +466,8 @@ void pinned_make(struct g *gp);
  */
 enum placed { PLACED_HERE, PLACED_ELSEWHERE, PLACED_RUN_OVER };
 enum placed pinned_place(struct m *mp, struct g *gp);
+/* Under sched.lock: into the queue of gp's host. True: that one slept, and must be handed a P. */
+bool pinned_put(struct g *gp);
 /* The next G of a host, which has a P then. NULL: the run has ended. */
 struct g *pinned_next(struct m *mp);
 /* Under sched.lock: Gs that are pinned to the thread that has pp wait for it. */

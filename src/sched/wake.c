@@ -118,9 +118,10 @@ void on_way_end(struct m *mp)
 
 /*
  * Under sched.lock, which it releases if it was so: no M is idle, but a stopped goroutine has one,
- * and may hold what the starter waits for (SR2).
+ * and may hold what the starter waits for (SR2). At the thread limit there may be no other at all,
+ * so that those with a thread of their own take turns: PR9.
  */
-static bool start_stopped(struct p *pp)
+static bool start_bound(struct p *pp)
 {
 	struct glist own = {0};
 
@@ -129,10 +130,12 @@ static bool start_stopped(struct p *pp)
 		return false;
 	runq_drain(&pp->runq, &own);
 	globq_put_list(&own);
-	struct g *gp = globq_take_stopped();
+	struct g *gp = globq_take_bound();
 	if (!gp)
 		return false;
 	struct m *mp = gp->locked_m;
+	if (!gp->is_stopped && !gp->lock_depth)
+		(void)pinned_put(gp); /* its host looks there */
 	sched.n_m_waiting_locked--;
 	mp->next_p = pp;
 	bool must_wake = note_post(&mp->note);
@@ -145,6 +148,19 @@ static bool start_stopped(struct p *pp)
 	return true;
 }
 
+bool limit_is_reached(void)
+{
+	return sched.n_m >= sched.max_m && !sched.n_to_start;
+}
+
+noreturn void limit_fatal(void)
+{
+	uint32_t limit = sched.max_m;
+
+	lock_release(&sched.lock); /* the report takes it */
+	fatal("program exceeds %u-thread limit\n[see goro_maxthreads()]", limit);
+}
+
 /*
  * Under sched.lock: no M is idle. True: starter_wake() must follow. A thread that is being started
  * already is enough for now (SR1). If the last one could not be had, the starter tries again: it
@@ -152,13 +168,11 @@ static bool start_stopped(struct p *pp)
  */
 static bool ask_for_m(void)
 {
-	if (sched.n_m < sched.max_m || sched.n_to_start)
+	if (!limit_is_reached())
 		return starter_ask(); /* SR1: also when it is at it, since that may fail */
 	/* One whose goroutine was stopped comes with its turn, and goes on to look. */
-	if (!sched.n_on_way && !load_rlx(&sched.n_stopped)) { /* relaxed: under the lock */
-		lock_release(&sched.lock);
-		fatal("program exceeds %u-thread limit\n[see goro_maxthreads()]", sched.max_m);
-	}
+	if (!sched.n_on_way && !load_rlx(&sched.n_stopped)) /* relaxed: under the lock */
+		limit_fatal();
 	store_rlx(&sched.is_start_wanted, 1); /* relaxed: others read it as a hint */
 	keeper_break();                       /* it may be the one that is on its way: SC4 */
 	return false;
@@ -189,10 +203,9 @@ void start_looking(void)
  */
 static void start_new_m(struct p *pp, bool is_spinning)
 {
-	bool is_at_limit = sched.n_m >= sched.max_m && !sched.n_to_start;
 	bool must_wake = false;
 
-	if ((is_spinning && !is_at_limit) || !start_stopped(pp)) {
+	if ((is_spinning && !limit_is_reached()) || !start_bound(pp)) {
 		world_put_away(pp);
 		must_wake = ask_for_m();
 		lock_release(&sched.lock);

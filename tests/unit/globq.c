@@ -3,6 +3,7 @@
  */
 #include "tap.h"
 
+#include "core/m.h"
 #include "queue/globq.h"
 
 enum { GS = 4 * RUNQ_CAP };
@@ -122,6 +123,44 @@ TAP_CASE(rotate_puts_one_at_the_tail_and_takes_the_head, .procs = "-")
 	expect_eq(globq_size(), 5);
 	for (int i = 1; i < 6; i++)
 		expect_eq(number_of(globq_get(&ring, 1, 1)), i);
+}
+
+static void expect_first_unbound(int number, uint32_t n_taken)
+{
+	struct globq_first first = globq_first_unbound();
+	expect_eq(first.id, number + 1);
+	expect_eq(first.n_taken, n_taken);
+}
+
+TAP_CASE(gq3_first_unbound_and_how_many_were_taken, .procs = "-")
+{
+	struct m asleep = {.waits_pinned = true, .n_pinned = 2};
+	struct m awake = {.n_pinned = 1}, nowhere = {0};
+	begin();
+	for (int i = 0; i < 6; i++)
+		gs[i].id = (uint64_t)i + 1;
+	gs[0].is_pinned = gs[3].is_pinned = gs[4].is_pinned = true;
+	gs[0].locked_m = gs[1].locked_m = gs[2].locked_m = &awake;
+	gs[1].is_stopped = true;
+	gs[2].lock_depth = 1;
+	gs[3].locked_m = &asleep;
+	gs[4].locked_m = &nowhere;
+	uint32_t n = globq_first_unbound().n_taken;
+	expect_first_unbound(-1, n);
+	put(0, 6);
+	expect_first_unbound(4, n);
+	expect_eq(number_of(globq_take_bound()), 1);
+	expect_eq(number_of(globq_take_bound()), 2);
+	expect_eq(number_of(globq_take_bound()), 3);
+	expect(globq_take_bound() == NULL);
+	expect_first_unbound(4, n);
+	expect_eq(number_of(globq_get(&ring, 1, 1)), 0);
+	expect_first_unbound(4, n + 1);
+	expect_eq(number_of(globq_rotate(&gs[1])), 4);
+	expect_first_unbound(5, n + 2);
+	expect_eq(number_of(globq_get(&ring, 1, 1)), 5);
+	expect_first_unbound(-1, n + 3);
+	memset(gs, 0, sizeof(gs));
 }
 
 TAP_CASE(gq2_random_operations_keep_the_order, .procs = "-")
