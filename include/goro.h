@@ -369,8 +369,9 @@ GORO_API void goro_blocking(void (*fn)(void *), void *arg);
  *   goro_write_all() do not interleave. Reading and writing do not hinder each other.
  * - Errors that any of them may return: -EBADF when the descriptor is closed or being closed, also
  *   while the call waits; -ETIMEDOUT when its deadline (goro_set_deadline()) is past, though a read
- *   or write of no bytes on a stream returns 0 all the same; -ECANCELED when the goroutine's
- *   context is cancelled; -ENOMEM. What was closed and is also past its deadline says -EBADF.
+ *   of no bytes, and on a stream a write of none, returns 0 all the same; -ECANCELED when the
+ *   goroutine's context is cancelled; -ENOMEM. What was closed and is also past its deadline says
+ *   -EBADF.
  * - Close with goro_close(). close(2) wakes nobody that waits, and leaves the poller with a number
  *   that it takes for the old descriptor until goro_fd_add() is told of the new one.
  * - Who waits here keeps the report of a deadlock away. A listener that nobody accepts on, or any
@@ -388,7 +389,9 @@ GORO_API void goro_blocking(void (*fn)(void *), void *arg);
  *
  * Return how many bytes, at least one; 0 at the end of the data; or an error: those of all calls on
  * descriptors and those of the system call, negative. A short count is no error. Block until
- * there is something to read, or room to write. Go: net.Conn, os.File: Read, Write; net.Buffers.
+ * there is something to read, or room to write. A read of no bytes returns 0 at once, and takes no
+ * datagram; a write of none is an empty datagram where there are datagrams. Go: net.Conn, os.File:
+ * Read, Write; net.Buffers.
  */
 GORO_API ssize_t goro_read(int fd, void *data, size_t size);
 GORO_API ssize_t goro_write(int fd, const void *data, size_t size);
@@ -398,7 +401,8 @@ GORO_API ssize_t goro_writev(int fd, const struct iovec *parts, int n);
 /*
  * goro_recv, goro_send, goro_recvfrom, goro_sendto - as the POSIX calls of these names.
  *
- * Return what goro_read() and goro_write() do; of a datagram 0 bytes are a datagram. With
+ * Return what goro_read() and goro_write() do; of a datagram 0 bytes are a datagram, and to receive
+ * no bytes takes one. With
  * MSG_DONTWAIT -EAGAIN when they would have to wait; MSG_WAITALL does not wait for all, as with any
  * descriptor that does not block: goro_read_full(). Block as goro_read() and goro_write(). Go:
  * net.UDPConn, net.UnixConn: ReadFrom, WriteTo.
@@ -429,7 +433,7 @@ GORO_API ssize_t goro_read_full(int fd, void *data, size_t size);
  * goro_write_all - write all of it, whatever it takes.
  *
  * No other goro_write_all() comes between its parts, whatever descriptor it is; and no other write
- * where the poller knows it.
+ * where the poller knows it. All of nothing is what it is for goro_write().
  * Returns size, or fewer when an error came after some bytes went out (the next write on the
  * descriptor returns the error; on one that the poller does not know, what the kernel says then),
  * or the error. Blocks until then. Go: net.Conn, os.File: Write.

@@ -203,13 +203,21 @@ static ssize_t call_once(io_op *op, const struct rw *rw, enum poll_side side)
 	return n;
 }
 
-/* Nothing to do, unless a datagram is meant. A descriptor that is closed says so all the same. */
+/* Nothing to read: read(2) then takes no datagram. What is closed says so all the same. */
+static inline bool is_no_read(int fd, size_t size)
+{
+	const struct fd *f = size ? NULL : fd_known(fd);
+
+	/* relaxed: or it closes a moment later */
+	return f && !(load_rlx(&f->word) & FD_CLOSING);
+}
+
+/* Nothing to do, unless a datagram is meant. */
 static inline bool is_nothing(int fd, size_t size)
 {
 	const struct fd *f = size ? NULL : fd_known(fd);
 
-	return f && fd_kind_of(f) != FD_DATAGRAM &&
-	       !(load_rlx(&f->word) & FD_CLOSING); /* relaxed: or it closes a moment later */
+	return f && fd_kind_of(f) != FD_DATAGRAM && is_no_read(fd, size);
 }
 
 static bool has_no_bytes(const struct iovec *parts, int n)
@@ -232,7 +240,7 @@ ssize_t goro_read(int fd, void *data, size_t size)
 {
 	struct rw rw = {.fd = fd, .data = data, .size = size};
 
-	if (unlikely(is_nothing(fd, size)))
+	if (unlikely(is_no_read(fd, size)))
 		return 0;
 	/* recv() is the shorter way through the kernel. */
 	return is_socket(fd) ? read_call(op_recv, &rw, size) : read_call(op_read, &rw, size);
@@ -242,7 +250,7 @@ ssize_t goro_readv(int fd, const struct iovec *parts, int n)
 {
 	struct rw rw = {.fd = fd, .data = (void *)parts, .size = (size_t)n};
 
-	if (unlikely(has_no_bytes(parts, n)) && is_nothing(fd, 0))
+	if (unlikely(has_no_bytes(parts, n)) && is_no_read(fd, 0))
 		return 0;
 	return n < 0 ? -EINVAL : read_call(op_readv, &rw, 0);
 }
@@ -345,7 +353,7 @@ ssize_t goro_read_full(int fd, void *data, size_t size)
 	struct io io;
 	ssize_t done = 0, error;
 
-	if (unlikely(is_nothing(fd, size)))
+	if (unlikely(is_no_read(fd, size)))
 		return 0;
 	if (!f) {
 		error = ALL_OF(&rw, done, io_native(fd, POLL_READ, op_read, &rw));
@@ -379,7 +387,10 @@ static ssize_t native_write_all(struct rw *rw)
 
 	if (error)
 		return error;
-	error = ALL_OF(rw, done, native_write_part(&io, rw));
+	if (rw->size)
+		error = ALL_OF(rw, done, native_write_part(&io, rw));
+	else
+		error = native_write_part(&io, rw); /* it may be a datagram */
 	fd_unlock_unknown(&io, &hold);
 	return done ? done : error;
 }
@@ -400,7 +411,8 @@ ssize_t goro_write_all(int fd, const void *data, size_t size)
 	if (error)
 		return error;
 	io_op *op = fd_kind_of(f) == FD_OTHER ? op_write : op_send;
-	error = ALL_OF(&rw, done, write_some(&io, op, &rw));
+	error = size ? ALL_OF(&rw, done, write_some(&io, op, &rw))
+		     : write_some(&io, op, &rw); /* a datagram */
 	if (error && done)
 		keep_error(&io, error);
 	io_end(&io);

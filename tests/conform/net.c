@@ -530,6 +530,63 @@ GORO_CASE(nothing_is_done_at_once)
 	}
 }
 
+/* What lies there stays there; known to the poller or not. */
+static void expect_reading_nothing_takes_nothing(int fd, size_t n_waiting)
+{
+	struct iovec none = {NULL, 0};
+	char data[8];
+	expect_eq(goro_read(fd, data, 0), 0);
+	expect_eq(goro_read(fd, NULL, 0), 0);
+	expect_eq(goro_read_full(fd, data, 0), 0);
+	expect_eq(goro_readv(fd, &none, 1), 0);
+	expect_eq(goro_readv(fd, NULL, 0), 0);
+	ssize_t expected = n_waiting ? (ssize_t)n_waiting : -EAGAIN;
+	expect_eq(goro_recv(fd, data, 8, MSG_PEEK | MSG_DONTWAIT), expected);
+}
+
+GORO_CASE(a_read_of_nothing_takes_no_datagram, .id = "NET-16")
+{
+	static const enum pair_kind kinds[] = {TCP, UNIX_STREAM, UDP, UNIX_DGRAM, SEQPACKET};
+	for (int i = 0; i < 10; i++) {
+		bool is_known = i < 5, has_bounds = i % 5 > 1;
+		struct pair p = is_known ? pair_of(kinds[i % 5]) : plain_pair_of(kinds[i % 5]);
+		char data[8];
+		expect_reading_nothing_takes_nothing(p.a, 0);
+		expect_eq(goro_send(p.b, "abc", 3, 0), 3);
+		expect_eq(goro_send(p.b, "de", 2, 0), 2);
+		wait_for(goro_recv(p.a, data, 3, MSG_PEEK) == 3);
+		expect_reading_nothing_takes_nothing(p.a, has_bounds ? 3 : 5);
+		if (is_known) {
+			expect_eq(goro_set_read_deadline(p.a, 1), 0);
+			expect_eq(goro_read(p.a, data, 0), 0);
+			expect_eq(goro_readv(p.a, NULL, 0), 0);
+			expect_eq(goro_set_read_deadline(p.a, GORO_FOREVER), 0);
+		}
+		if (has_bounds) /* recv(2) of nothing takes one */
+			expect_eq(goro_recv(p.a, data, 0, 0), 0);
+		expect_eq(goro_read(p.a, data, 8), has_bounds ? 2 : 5);
+		pair_close(p);
+	}
+}
+
+/* As Go has it; a peer cannot tell one of SEQPACKET from the end. */
+GORO_CASE(a_write_of_nothing_is_a_datagram, .id = "NET-16")
+{
+	static const enum pair_kind kinds[] = {UDP, UNIX_DGRAM};
+	for (int i = 0; i < 4; i++) {
+		struct pair p = i < 2 ? pair_of(kinds[i % 2]) : plain_pair_of(kinds[i % 2]);
+		char data[8];
+		expect_eq(goro_write(p.b, NULL, 0), 0);
+		expect_eq(goro_write_all(p.b, NULL, 0), 0);
+		expect_eq(goro_send(p.b, NULL, 0, 0), 0);
+		expect_eq(goro_write(p.b, "x", 1), 1);
+		for (int j = 0; j < 3; j++)
+			expect_eq(goro_read(p.a, data, 8), 0);
+		expect_eq(goro_read(p.a, data, 8), 1);
+		pair_close(p);
+	}
+}
+
 /* ---- NET-13, NET-14, NET-16 ---- */
 
 GORO_CASE(half_close_ends_one_direction, .id = "NET-13")
