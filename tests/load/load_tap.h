@@ -89,6 +89,9 @@ struct server {
 	int n_ended, n_reset, n_late; /* how connections ended */
 };
 
+/* What a test does with the listener before anybody connects. */
+TAP_UNUSED static void (*server_prepare)(int listener);
+
 /* All of it, or the error. */
 TAP_UNUSED static ssize_t write_whole(int fd, const char *data, size_t size)
 {
@@ -159,6 +162,8 @@ TAP_UNUSED static int server_main(void *arg)
 	int listener = goro_listen("tcp4", "127.0.0.1:0");
 	require_ge(listener, 0);
 	require_eq(goro_fd_add(s->stopped), 0);
+	if (server_prepare != NULL)
+		server_prepare(listener);
 	go(server_accepts, s, listener);
 	store(&s->port, port_of(listener));
 	expect_eq(goro_read(s->stopped, &c, 1), 0);
@@ -258,6 +263,7 @@ TAP_UNUSED static ssize_t client_talks(int fd, uint64_t who, uint64_t at, size_t
 		size_t part = size - n < sizeof(data) ? size - n : sizeof(data);
 		pattern(data, part, who, at + n);
 		ssize_t got = write_whole(fd, data, part);
+		memset(data, 0, sizeof(data));
 		if (got > 0)
 			got = goro_read_full(fd, data, part);
 		if (got <= 0)
