@@ -11,6 +11,8 @@
  * RE2  Of those threads there are at most LOOKUPS_MAX, however many want to know something.
  * RE3  malloc, pthread_create and the resolver are called between goro_syscall_enter and
  *      goro_syscall_exit only: SR2.
+ * RE4  A run may end around a goroutine in any call here, goro_syscall_exit among them: what it has
+ *      by then, the unit of RE2 or the lookup, hangs on a record of its deferred calls.
  *
  * Not c-ares: it does not know all that nsswitch.conf says (mDNS, LDAP, systemd-resolved), and a
  * program would find other addresses than the rest of the machine does.
@@ -98,6 +100,7 @@ static void lookups_begin(void *unused)
 	goro_sem_init(&lookups_left, LOOKUPS_MAX);
 }
 
+/* RE1: whoever is last. */
 static void lookup_unref(struct lookup *l)
 {
 	if (add_acq_rel(&l->references, (uint32_t)-1) != 1) /* LOOKUP-REF */
@@ -106,6 +109,7 @@ static void lookup_unref(struct lookup *l)
 	call_free(l);
 }
 
+/* With a unit of lookups_left, until it has a lookup, whose thread then has the unit. */
 struct lookup_hold {
 	struct deferred record;
 	struct lookup *lookup;
@@ -116,9 +120,15 @@ static void lookup_hold_nothing(void *arg)
 	(void)arg;
 }
 
+/* The goroutine needs it no more; or the run ended around it, RE4. */
 static void lookup_hold_drop(struct deferred *d)
 {
-	lookup_unref(container_of(d, struct lookup_hold, record)->lookup);
+	struct lookup *l = container_of(d, struct lookup_hold, record)->lookup;
+
+	if (l)
+		lookup_unref(l);
+	else
+		goro_sem_release(&lookups_left, 1);
 }
 
 static void *lookup_thread(void *arg)
@@ -157,23 +167,19 @@ static int look_up_until(const struct inet_name *name, const struct network *net
 	int error = goro_sem_acquire_until(&lookups_left, 1, deadline);
 	if (error)
 		return error;
-	goro_syscall_enter();
-	struct lookup *l = lookup_start(name, net);
-	goro_syscall_exit();
-	if (!l) {
-		goro_sem_release(&lookups_left, 1);
-		return -ENOMEM;
-	}
 	struct lookup_hold hold = {
-		.record = {.fn = lookup_hold_nothing, .drop = lookup_hold_drop}, .lookup = l};
+		.record = {.fn = lookup_hold_nothing, .drop = lookup_hold_drop}};
 	deferred_push(&hold.record);
-	error = goro_chan_recv_until(l->done, NULL, deadline);
+	goro_syscall_enter();
+	struct lookup *l = hold.lookup = lookup_start(name, net);
+	goro_syscall_exit();
+	error = l ? goro_chan_recv_until(l->done, NULL, deadline) : -ENOMEM;
 	deferred_remove(&hold.record);
 	if (error == -EPIPE) {
 		error = l->error;
 		*to = l->found;
 	}
-	lookup_unref(l);
+	lookup_hold_drop(&hold.record);
 	return error;
 }
 

@@ -9,6 +9,8 @@
  */
 #include "dial_tap.h"
 
+#include <dlfcn.h>
+#include <malloc.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <sys/ioctl.h>
@@ -306,6 +308,69 @@ TAP_CASE(lookups_outlive_a_run, .id = "NET-15", .procs = "2")
 	name_server_is_deaf();
 	for (int i = 0; i < 3; i++)
 		expect_eq(goro_run(leaves_lookups_behind, NULL), 0);
+}
+
+/* A run that ends while a lookup's thread is being made, in place of which there is ours. */
+static struct {
+	int is_slow, n_making, is_over;
+} making;
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+{
+	static int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
+	if (load(&making.is_slow) && goro_id() != 0) { /* no thread of the runtime's */
+		add(&making.n_making, 1);
+		while (!load(&making.is_over))
+			usleep(100);
+		usleep(5000); /* main is at the end of the run, or will be soon */
+	}
+	return real(thread, attr, fn, arg);
+}
+
+static void looks_up_for_ever(void *unused)
+{
+	(void)unused;
+	(void)goro_dial("tcp", "localhost:1", in_ms(60000));
+}
+
+static int leaves_a_lookup_that_begins(void *unused)
+{
+	(void)unused;
+	making.n_making = making.is_over = 0;
+	goro_yield(); /* the threads of the run are there */
+	store(&making.is_slow, 1);
+	goro_spawn(looks_up_for_ever, NULL);
+	wait_for(load(&making.n_making) > 0);
+	store(&making.is_slow, 0);
+	store(&making.is_over, 1);
+	return 0;
+}
+
+static size_t bytes_in_use(void)
+{
+	int threads = thread_count();
+	for (int i = 0; i < 1000 && threads > 1; i++, threads = thread_count())
+		tap_pause(1000000); /* the lookup's thread ends by itself */
+	return mallinfo2().uordblks;
+}
+
+TAP_CASE(a_lookup_that_begins_at_the_end_of_a_run_is_freed, .id = "NET-15", .procs = "1,2",
+	 .timeout_s = 60)
+{
+	enum { ROUNDS = 20 };
+	if (TAP_SANITIZED)
+		tap_skip("the sanitizer's own malloc");
+	hosts_are(HOSTS);
+	for (int i = 0; i < 3; i++)
+		expect_eq(goro_run(leaves_a_lookup_that_begins, NULL), 0);
+	size_t before = bytes_in_use();
+	for (int i = 0; i < ROUNDS; i++)
+		expect_eq(goro_run(leaves_a_lookup_that_begins, NULL), 0);
+	size_t after = bytes_in_use();
+	printf("# %zu bytes, then %zu\n", before, after);
+	expect_lt(after, before + ROUNDS * 500); /* a lookup has more than 1000 */
 }
 
 GORO_CASE(names_and_services_are_looked_up, .id = "NET-15")
