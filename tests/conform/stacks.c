@@ -66,6 +66,7 @@ static void panic_with(void *text)
 static void run_deferred(void *unused)
 {
 	(void)unused;
+	wait_until_n_parked(1, "chan receive (nil chan)"); /* main, wherever it was stopped */
 	goro_defer(panic_with, "of a cleanup");
 	goro_panic("first");
 }

@@ -256,7 +256,15 @@ BODY_CASE(stops_inside_dlopen, opens)
 BODY_CASE(stops_inside_throw_and_catch, throws)
 BODY_CASE(stops_inside_critical_sections, locks)
 BODY_CASE(stops_inside_arithmetic, computes)
-BODY_CASE(sleeping_calls_never_see_eintr, sleeps_and_computes)
+
+GORO_CASE(sleeping_calls_never_see_eintr, .id = "SCH-09", .is_race = true)
+{
+	static body *const fns[] = {sleeps_and_computes};
+#ifdef __aarch64__
+	tap_skip("the first argument is lost when a stop meets the call: docs/internals/blocking.md");
+#endif
+	run_bodies(fns, 1, run_ns());
+}
 
 GORO_CASE(stops_inside_printf, .id = "SCH-09", .is_race = true)
 {
