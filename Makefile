@@ -244,10 +244,13 @@ plain_benches := $(B)/bench/net/load $(B)/bench/net/epoll_echo
 benches += $(B)/bench/net/echo
 
 # White-box tests see the library's inside; the others are programs like a user's.
-$(white_programs): $(B)/%: %.c $(B)/libgoro_test.a $(CONFIG)
+# What nobody names, a constructor puts in place; an archive alone would leave it out.
+unnamed_objects := $(B)/src/debug/leftover.o $(B)/src/debug/schedtrace.o
+
+$(white_programs): $(B)/%: %.c $(B)/libgoro_test.a $(unnamed_objects) $(CONFIG)
 	$(call say,CC)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(white_flags) $(LDFLAGS) -MMD -MP $< $(B)/libgoro_test.a $(backtrace_lib) -o $@
+	$(Q)$(CC) $(CFLAGS) $(white_flags) $(LDFLAGS) -MMD -MP $< $(unnamed_objects) $(B)/libgoro_test.a $(backtrace_lib) -o $@
 
 # A program with a second half in C++: NAME.c and NAME_inside.cc.
 cxx_programs := $(patsubst %_inside.cc,$(B)/%,$(wildcard tests/*/*_inside.cc))
