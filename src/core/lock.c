@@ -10,10 +10,15 @@
  * sleeper that finds the word taken again sleeps again, still counted, so the new holder's
  * release wakes one.
  *
+ * Who has slept for LOCK_LONG_NS calls a hook: a lock that a broken process never gives back must
+ * not keep sysmon from SIGQUIT (DU2 in debug/dump.c).
+ *
  * Locking: this is it. Orders: LOCK-HOLD, LOCK-SLEEP. Go: runtime/lock_futex.go; ours
  * releases by a store.
  */
 #include "core/lock.h"
+
+#include <errno.h>
 
 #include "base/fatal.h"
 #include "core/self.h"
@@ -28,6 +33,9 @@
 #endif
 #define LOCK_BREAK_MAX 5 /* the longest break between two looks: 2^5 pauses */
 
+#define LOCK_LONG_NS INT64_C(50000000)
+
+void (*lock_long_hook)(void);
 atomic_of(uint32_t) lock_sleepers[LOCK_SLEEPER_SLOTS];
 
 void lock_init(struct lock *l, enum lock_rank rank)
@@ -44,6 +52,14 @@ static bool lock_try(struct lock *l)
 {
 	return load_rlx(&l->word) == 0 &&     /* relaxed: a hint, to leave the line shared */
 	       xchg_acq(&l->word, 1) == 0;    /* LOCK-HOLD */
+}
+
+static void sleep_once(struct lock *l)
+{
+	int64_t until = lock_long_hook ? os_now() + LOCK_LONG_NS : OS_FOREVER;
+
+	if (os_futex_wait(&l->word, 1, until) == -ETIMEDOUT)
+		lock_long_hook();
 }
 
 void lock_acquire_slow(struct lock *l)
@@ -69,7 +85,7 @@ void lock_acquire_slow(struct lock *l)
 	if (MODEL_KEEP("lock-sleep-fence"))
 		fence_heavy();            /* LOCK-SLEEP: our count, then the look at the word */
 	while (xchg_acq(&l->word, 1) != 0) /* LOCK-HOLD */
-		os_futex_wait(&l->word, 1, OS_FOREVER);
+		sleep_once(l);
 	add_rlx(&lock_sleepers[slot], (uint32_t)-1); /* relaxed: too many wakes do no harm */
 }
 

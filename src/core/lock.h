@@ -61,6 +61,8 @@ extern atomic_of(uint32_t) lock_sleepers[LOCK_SLEEPER_SLOTS];
 
 void lock_init(struct lock *l, enum lock_rank rank);
 void lock_acquire_slow(struct lock *l);
+/* Set once, before main(), or NULL: called by who has waited for long, and goes on to wait. */
+extern void (*lock_long_hook)(void);
 /* For reports about a broken process. False: somebody held it all the time. */
 bool lock_acquire_within(struct lock *l, int64_t ns);
 void lock_wake(struct lock *l);

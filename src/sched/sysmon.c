@@ -16,6 +16,8 @@
  *      taken or a thread may be blocked. After that the rounds grow longer by and by: the next
  *      thread needs a moment to get going before it can be seen to block.
  *
+ * SM4  It serves SIGQUIT also while it waits for a lock that is never given back.
+ *
  * It starts at 1 ms, not at Go's 20 us: with sleeps of a millisecond in the program the short
  * rounds were most of its CPU time.
  *
@@ -118,10 +120,27 @@ static int64_t next_duty(void)
 	return at;
 }
 
-static void duties(int64_t now)
+static void dump_if_asked(void)
 {
 	if (load_acq(&sysmon.must_dump) && sysmon_dump_hook) /* SYSMON-DUMP */
 		sysmon_dump_hook();
+}
+
+/* SM4. Whoever waits for a lock for long. */
+static void on_long_wait(void)
+{
+	if (sysmon_is_self())
+		dump_if_asked();
+}
+
+__attribute__((constructor)) static void sysmon_install(void)
+{
+	lock_long_hook = on_long_wait;
+}
+
+static void duties(int64_t now)
+{
+	dump_if_asked();
 	if (load_acq(&sched.run_state) == RUN_ENDING) /* RUN-STATE */
 		preempt_end_loops(now);
 	if (garbage_exists())

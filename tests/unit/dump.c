@@ -107,12 +107,14 @@ static void *holds_sched_lock(void *unused)
 }
 
 /* Main makes no call from here on: it would wait for the lock. */
-static void quit_beside(void *(*holder)(void *))
+static void quit_beside(void *(*holder)(void *), int64_t after_ns)
 {
 	pthread_t thread;
 	start_a_parked_one();
 	require_eq(pthread_create(&thread, NULL, holder, NULL), 0);
 	while (!load(&is_held))
+		continue;
+	for (int64_t until = tap_now() + after_ns; tap_now() < until;)
 		continue;
 	kill(getpid(), SIGQUIT);
 	for (;;)
@@ -121,12 +123,18 @@ static void quit_beside(void *(*holder)(void *))
 
 GORO_CHILD(quits_while_the_slabs_are_locked)
 {
-	quit_beside(holds_the_lock_of_the_slabs);
+	quit_beside(holds_the_lock_of_the_slabs, 0);
 }
 
 GORO_CHILD(quits_while_sched_is_locked)
 {
-	quit_beside(holds_sched_lock);
+	quit_beside(holds_sched_lock, 0);
+}
+
+/* All of sysmon's duties come by meanwhile, and none of them may wait for it. */
+GORO_CHILD(quits_when_sched_was_locked_for_long)
+{
+	quit_beside(holds_sched_lock, GORO_MS(300));
 }
 
 static void expect_report_of_quit(const char *name)
@@ -147,6 +155,7 @@ TAP_CASE(du2_sigquit_while_the_slabs_are_locked_is_served, .procs = "1,2")
 TAP_CASE(du2_sigquit_while_sched_is_locked_is_served, .procs = "1,2")
 {
 	expect_report_of_quit("quits_while_sched_is_locked");
+	expect_report_of_quit("quits_when_sched_was_locked_for_long");
 }
 
 /* ---- the order of the two locks ---- */
