@@ -425,7 +425,8 @@ GORO_API ssize_t goro_sendmsg(int fd, const struct msghdr *message, int flags);
  * goro_read_full - read until size bytes are there.
  *
  * Returns size; less when the data ended before, or when an error came after some bytes (the next
- * call returns the error); else the error. Blocks until then. Go: io.ReadFull.
+ * call that reads, whichever it is, returns the error); else the error. Blocks until then.
+ * Go: io.ReadFull.
  */
 GORO_API ssize_t goro_read_full(int fd, void *data, size_t size);
 

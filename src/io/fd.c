@@ -518,10 +518,11 @@ static void record_reset(struct fd *f)
 		store_rlx(&pd->side[i], PS_NIL);  /* relaxed: an event that is lost is old; PO6 */
 	store_rlx(&pd->has_hangup, false);        /* relaxed: likewise */
 	store_rlx(&pd->has_any, false);           /* relaxed: likewise */
-	for (int i = POLL_READ; i <= POLL_WRITE; i++)
+	for (int i = POLL_READ; i <= POLL_WRITE; i++) {
 		store_rlx(&f->deadline[i], 0); /* relaxed: ordered by the word */
+		store_rlx(&f->error[i], 0);    /* relaxed: likewise */
+	}
 	f->is_drained = false;
-	f->error[POLL_READ] = f->error[POLL_WRITE] = 0;
 }
 
 /* FD5. Whoever waits on the side looks again. */

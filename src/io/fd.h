@@ -54,7 +54,7 @@ struct fd {
 	atomic_of(uint32_t) word;       /* FD1; FD-WORD */
 	bool is_drained;                /* read lock: nothing is left unless an event came since */
 	atomic_of(uint8_t) kind;        /* enum fd_kind, set when it is added */
-	int error[2];                   /* the side's lock: for the next call; or 0 */
+	atomic_of(int) error[2];        /* for the side's next call, which takes it; or 0 */
 	atomic_of(int64_t) deadline[2]; /* anybody, POLL-KICK; read, write; 0: none */
 	struct waitq lockers[POLL_SIDES]; /* polled.lock */
 	struct waitq closers;           /* polled.lock: who waits to have the last reference */
@@ -67,6 +67,13 @@ struct fd *fd_known(int number);
 static inline enum fd_kind fd_kind_of(const struct fd *f)
 {
 	return load_rlx(&f->kind); /* relaxed: it comes with the number; all who add say the same */
+}
+
+/* RD2 in rw.c: what the next call in a direction returns, whichever it is; or 0. */
+static inline int kept_error(struct fd *f, enum poll_side side)
+{
+	/* relaxed, both: it tells of nothing but itself, and is one call's */
+	return unlikely(load_rlx(&f->error[side])) ? xchg_rlx(&f->error[side], 0) : 0;
 }
 
 /* One call's use of a side. */

@@ -166,11 +166,12 @@ static ssize_t copy_begun(const struct copy *copy, io_op *op, struct io *in)
 
 	if (n)
 		return n;
-	if (has_out)
+	if (has_out) {
 		hold_begin(&hold, &out);
-	while ((n = copy_once(copy, op, in && has_out)) == -EAGAIN &&
-	       (n = copy_wait(copy, in, has_out ? &out : NULL)) == 0)
-		;
+		n = kept_error(out.fd, POLL_WRITE);
+	}
+	while (n == 0 && (n = copy_once(copy, op, in && has_out)) == -EAGAIN)
+		n = copy_wait(copy, in, has_out ? &out : NULL);
 	if (has_out) {
 		hold_end(&hold, &out);
 		io_end(&out);
@@ -192,7 +193,9 @@ static ssize_t copy_known(const struct copy *copy, io_op *op)
 	if (!has_in)
 		return copy_begun(copy, op, NULL);
 	hold_begin(&hold, &in);
-	n = copy_begun(copy, op, &in);
+	n = kept_error(in.fd, POLL_READ);
+	if (n == 0)
+		n = copy_begun(copy, op, &in);
 	hold_end(&hold, &in);
 	in.fd->is_drained = false;
 	io_end(&in);

@@ -8,8 +8,9 @@
  *      The next read waits for that event without asking the kernel first. Only TCP: a Unix socket
  *      also stops at passed descriptors, a pipe may have packets.
  * RD2  The error that ended a goro_read_full() or goro_write_all() after some bytes is kept for the
- *      next call in that direction. One that comes again by itself is not. Nor is it for a number
- *      that the poller does not know: nobody tells when it becomes another descriptor's.
+ *      next call in that direction, whichever it is. One that comes again by itself is not. Nor is
+ *      it for a number that the poller does not know: nobody tells when it becomes another
+ *      descriptor's.
  *
  * Locking: the side's, by io_begin. Go: (*FD).Read, Write in internal/poll/fd_unix.go.
  */
@@ -90,21 +91,13 @@ static ssize_t op_sendmsg(const void *args)
 }
 
 /* RD2 */
-static inline int kept_error(struct fd *f, enum poll_side side)
-{
-	int error = f->error[side];
-
-	f->error[side] = 0;
-	return error;
-}
-
 static void keep_error(const struct io *io, ssize_t error)
 {
 	/* The peer may be what has timed out, of which the kernel speaks once. */
 	bool is_late = error == -ETIMEDOUT && deadline_is_past(io_deadline(io));
 
 	if (!is_late && error != -ECANCELED && error != -EBADF)
-		io->fd->error[io->side] = (int)error;
+		store_rlx(&io->fd->error[io->side], (int)error); /* relaxed: as kept_error() */
 }
 
 /* A try that is worth it; or wait first: RD1. */
@@ -112,8 +105,9 @@ static inline int read_prepare(struct io *io)
 {
 	struct fd *f = io->fd;
 
-	if (unlikely(f->error[POLL_READ]))
-		return kept_error(f, POLL_READ);
+	int error = kept_error(f, POLL_READ);
+	if (unlikely(error))
+		return error;
 	if (f->is_drained && load_acq(&f->polled.side[POLL_READ]) == PS_NIL && /* POLL-SIDE */
 	    !load_rlx(&f->polled.has_hangup)) /* relaxed: set before the event that we saw */
 		return io_wait(io);
@@ -158,10 +152,10 @@ static inline __attribute__((always_inline)) ssize_t read_call(io_op *op, const 
 
 static ssize_t write_some(struct io *io, io_op *op, const void *args)
 {
-	ssize_t n;
+	ssize_t n = kept_error(io->fd, POLL_WRITE);
 
-	if (unlikely(io->fd->error[POLL_WRITE]))
-		return kept_error(io->fd, POLL_WRITE);
+	if (unlikely(n))
+		return n;
 	while ((n = op(args)) == -EAGAIN && (n = io_wait(io)) == 0)
 		;
 	return n;
@@ -198,7 +192,9 @@ static ssize_t call_once(io_op *op, const struct rw *rw, enum poll_side side)
 	struct io io = {.fd = f, .side = side, .deadline = OS_FOREVER};
 	int64_t deadline = io_deadline(&io);
 	bool is_late = deadline != OS_FOREVER && deadline_is_past(deadline);
-	ssize_t n = is_late ? -ETIMEDOUT : op(rw);
+	ssize_t n = is_late ? -ETIMEDOUT : kept_error(f, side);
+	if (!n)
+		n = op(rw);
 	fd_unuse(f);
 	return n;
 }

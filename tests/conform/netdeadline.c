@@ -337,4 +337,117 @@ GORO_CASE(an_error_of_a_read_is_kept_and_said_once)
 	expect_eq(goro_close(p.a), 0);
 }
 
+/* Each of these is the next call after one that was cut. */
+static ssize_t read_again(int fd)
+{
+	char data[8];
+	return goro_read(fd, data, 8);
+}
+
+static ssize_t recv_again_at_once(int fd)
+{
+	char data[8];
+	return goro_recv(fd, data, 8, MSG_DONTWAIT);
+}
+
+static ssize_t recvmsg_again_at_once(int fd)
+{
+	char data[8];
+	struct iovec part = {data, 8};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	return goro_recvmsg(fd, &message, MSG_DONTWAIT);
+}
+
+static ssize_t splice_again_from(int fd)
+{
+	struct pair pipe = pair_of(PIPE);
+	ssize_t n = goro_splice(fd, NULL, pipe.b, NULL, 8, 0);
+	pair_close(pipe);
+	return n;
+}
+
+static ssize_t write_again(int fd)
+{
+	return goro_write(fd, "x", 1);
+}
+
+static ssize_t send_again_at_once(int fd)
+{
+	return goro_send(fd, "x", 1, MSG_DONTWAIT);
+}
+
+static ssize_t sendmsg_again_at_once(int fd)
+{
+	struct iovec part = {"x", 1};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	return goro_sendmsg(fd, &message, MSG_DONTWAIT);
+}
+
+static ssize_t sendfile_again(int fd)
+{
+	int file = memfd_create("file", MFD_CLOEXEC);
+	off_t at = 0;
+	require_eq(ftruncate(file, 100), 0);
+	ssize_t n = goro_sendfile(fd, file, &at, 100);
+	close(file);
+	return n;
+}
+
+static ssize_t splice_again_to(int fd)
+{
+	struct pair pipe = pair_of(PIPE);
+	expect_eq(goro_write(pipe.b, "x", 1), 1);
+	ssize_t n = goro_splice(pipe.a, NULL, fd, NULL, 8, 0);
+	pair_close(pipe);
+	return n;
+}
+
+static ssize_t call_read_full_much(struct caller *c)
+{
+	char much[100];
+	return goro_read_full(c->fd, much, 100);
+}
+
+/* After a reset the kernel has said all: what it says from then on is the end, and EPIPE. */
+GORO_CASE(an_error_that_is_kept_is_any_next_calls)
+{
+	static ssize_t (*const reads[])(int) = {read_again, recv_again_at_once,
+						recvmsg_again_at_once, splice_again_from};
+	static ssize_t (*const writes[])(int) = {write_again, send_again_at_once,
+						 sendmsg_again_at_once, sendfile_again,
+						 splice_again_to};
+	for (int i = 0; i < 9; i++) {
+		struct pair p = pair_of(TCP);
+		struct caller c = {0};
+		expect_eq(goro_write(p.b, "abc", 3), 3);
+		caller_start(&c, i < 4 ? call_read_full_much : call_write_much, p.a);
+		close_with_reset(p.b);
+		expect_gt(caller_result(&c), 0);
+		ssize_t n = i < 4 ? reads[i](p.a) : writes[i - 4](p.a);
+		expect_eq(n, -ECONNRESET);
+		n = i < 4 ? reads[i](p.a) : writes[i - 4](p.a);
+		expect_eq(n, i < 4 ? 0 : -EPIPE);
+		expect_eq(goro_close(p.a), 0);
+	}
+}
+
+/* One of the other direction is none of theirs, nor is it lost when a deadline comes between. */
+GORO_CASE(an_error_that_is_kept_stays_until_it_is_said)
+{
+	struct pair p = pair_of(TCP);
+	struct caller c = {0};
+	expect_eq(goro_write(p.b, "abc", 3), 3);
+	caller_start(&c, call_read_full_much, p.a);
+	close_with_reset(p.b);
+	expect_eq(caller_result(&c), 3);
+	expect_eq(send_again_at_once(p.a), -EPIPE);
+	expect_eq(goro_set_read_deadline(p.a, 1), 0);
+	expect_eq(recv_again_at_once(p.a), -ETIMEDOUT);
+	expect_eq(splice_again_from(p.a), -ETIMEDOUT);
+	expect_eq(goro_set_read_deadline(p.a, GORO_FOREVER), 0);
+	expect_eq(recv_again_at_once(p.a), -ECONNRESET);
+	expect_eq(recv_again_at_once(p.a), 0);
+	expect_eq(goro_close(p.a), 0);
+}
+
 TAP_MAIN
