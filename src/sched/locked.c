@@ -98,6 +98,7 @@ void locked_release(struct m *mp, struct g *gp)
 	mp->locked_g = mp->is_host ? &pinned_mark : NULL;
 }
 
+/* No CALL_SCOPE: whose P has been taken might come back on another thread than the present one. */
 void goro_lock_thread(void)
 {
 	struct m *mp = m_self();
@@ -109,8 +110,10 @@ void goro_lock_thread(void)
 	mp->locked_g = mp->curg;
 }
 
+/* A call as any other, which no goroutine comes back from when the run has ended: PR8. */
 void goro_unlock_thread(void)
 {
+	CALL_SCOPE;
 	struct m *mp = m_self();
 
 	if (!mp || !mp->curg || mp->curg->lock_depth == 0)
@@ -118,4 +121,5 @@ void goro_unlock_thread(void)
 	if (--mp->curg->lock_depth > 0)
 		return;
 	locked_release(mp, mp->curg);
+	preempt_check();
 }

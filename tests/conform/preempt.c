@@ -698,6 +698,50 @@ static void locks_and_works(int *n_wrong)
 	work(GORO_MS(15));
 }
 
+static int n_beyond, has_run_ended;
+
+static void unlocks_after_the_run(void *unused)
+{
+	(void)unused;
+	goro_lock_thread();
+	while (!load(&has_run_ended))
+		continue;
+	goro_unlock_thread();
+	add(&n_beyond, 1);
+}
+
+static int leaves_locked_loops(void *unused)
+{
+	for (int i = 0; i < 4; i++)
+		goro_spawn(unlocks_after_the_run, unused);
+	goro_sleep(GORO_MS(30));
+	return 4;
+}
+
+static void *tells_that_the_run_has_ended(void *unused)
+{
+	while (goro_count() == 0)
+		tap_pause(10000);
+	while (goro_count() > 0)
+		tap_pause(10000);
+	tap_pause(5000000); /* it has begun to end; by now all are asked to */
+	store(&has_run_ended, 1);
+	return unused;
+}
+
+/* Like any call: the goroutine may lie in a queue, and be its thread's for whoever finds it. */
+TAP_CASE(unlocking_is_a_call_that_ends_with_the_run, .id = "PAN-02", .is_race = true)
+{
+	for (int i = 0; i < 10; i++) {
+		pthread_t thread;
+		store(&has_run_ended, 0);
+		require_eq(pthread_create(&thread, NULL, tells_that_the_run_has_ended, NULL), 0);
+		expect_eq(goro_run(leaves_locked_loops, NULL), 4);
+		require_eq(pthread_join(thread, NULL), 0);
+	}
+	expect_eq(load(&n_beyond), 0);
+}
+
 GORO_CASE(locked_loops_keep_their_threads, .id = "SYS-05", .is_race = true)
 {
 	int n_wrong = 0;
