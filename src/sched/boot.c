@@ -337,6 +337,8 @@ int goro_maxthreads(int n)
 	bool is_exceeded = n >= 1 && sched.n_m > (uint32_t)n;
 	if (n >= 1)
 		sched.max_m = (uint32_t)n;
+	if (!is_exceeded && sched.n_to_start > sched.max_m - sched.n_m)
+		sched.n_to_start = sched.max_m - sched.n_m; /* who would go idle looks: SR1 */
 	lock_release(&sched.lock);
 	if (is_exceeded)
 		fatal("program exceeds %d-thread limit\n[see goro_maxthreads()]", n);
