@@ -49,16 +49,24 @@ enum fd_kind {
 	FD_DATAGRAM, /* and other sockets where a length of 0 means something */
 };
 
+/*
+ * Its first cache line has all that a call looks at which finds the side free: of thousands of
+ * connections each record is cold whenever its turn comes.
+ */
 struct fd {
-	struct polled polled;
+	struct polled polled __attribute__((aligned(CACHE_LINE)));
 	atomic_of(uint32_t) word;       /* FD1; FD-WORD */
 	bool is_drained;                /* read lock: nothing is left unless an event came since */
 	atomic_of(uint8_t) kind;        /* enum fd_kind, set when it is added */
-	atomic_of(int) error[2];        /* for the side's next call, which takes it; or 0 */
+	atomic_of(uint8_t) error[2];    /* errno for the side's next call, which takes it; or 0 */
 	atomic_of(int64_t) deadline[2]; /* anybody, POLL-KICK; read, write; 0: none */
 	struct waitq lockers[POLL_SIDES]; /* polled.lock */
 	struct waitq closers;           /* polled.lock: who waits to have the last reference */
 };
+
+#ifndef GORO_DEBUG
+_Static_assert(offsetof(struct fd, lockers) == CACHE_LINE, "a call touches a second line");
+#endif
 
 /* The record of a number that the poller knows; NULL: it does not, or is no number at all. */
 struct fd *fd_known(int number);
@@ -73,7 +81,7 @@ static inline enum fd_kind fd_kind_of(const struct fd *f)
 static inline int kept_error(struct fd *f, enum poll_side side)
 {
 	/* relaxed, both: it tells of nothing but itself, and is one call's */
-	return unlikely(load_rlx(&f->error[side])) ? xchg_rlx(&f->error[side], 0) : 0;
+	return unlikely(load_rlx(&f->error[side])) ? -(int)xchg_rlx(&f->error[side], 0) : 0;
 }
 
 /* One call's use of a side. */

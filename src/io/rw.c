@@ -96,8 +96,9 @@ static void keep_error(const struct io *io, ssize_t error)
 	/* The peer may be what has timed out, of which the kernel speaks once. */
 	bool is_late = error == -ETIMEDOUT && deadline_is_past(io_deadline(io));
 
-	if (!is_late && error != -ECANCELED && error != -EBADF)
-		store_rlx(&io->fd->error[io->side], (int)error); /* relaxed: as kept_error() */
+	if (is_late || error == -ECANCELED || error == -EBADF)
+		return;
+	store_rlx(&io->fd->error[io->side], (uint8_t)-error); /* relaxed: as kept_error() */
 }
 
 /* A try that is worth it; or wait first: RD1. */

@@ -271,25 +271,30 @@ static void keeper_wait(int64_t first, struct glist *ready)
 		(void)note_sleep_until(&sched.keeper_note, first);
 }
 
-/*
- * Sleep until the first timer of all Ps, or until a descriptor is ready. False: nobody waits for
- * either, or another M does it.
- */
-static bool keeper_sleep(struct glist *ready)
+/* Before the heavy fence after which every new timer breaks our sleep. False: another M does it. */
+static bool keeper_take(void)
 {
-	int64_t first;
-
 	if (xchg_acq_rel(&sched.keeper_taken, 1)) /* KEEP-TAKE */
 		return false;
 	note_clear(&sched.keeper_note);
-	bool does_poll = load_acq(&netpoll_is_on); /* NETPOLL-ON */
-	/* relaxed: ordered by the fence, like the next */
-	store_rlx(&sched.keeper_polls, does_poll);
-	store_rlx(&sched.keeper_until, TIMER_NEVER); /* relaxed: ordered by the fence */
-	fence_heavy();                               /* KEEP-SLEEP: now every new timer breaks us */
-	bool has_work = work_is_visible(&first);
-	/* Relaxed: who turned it on meanwhile may have broken in before the note was cleared. */
-	if (load_rlx(&netpoll_is_on) != does_poll && MODEL_KEEP("keeper-poll-look"))
+	/* relaxed, both: ordered by the fence */
+	store_rlx(&sched.keeper_polls, load_acq(&netpoll_is_on)); /* NETPOLL-ON */
+	store_rlx(&sched.keeper_until, TIMER_NEVER);
+	return true;
+}
+
+/*
+ * Sleep until the first timer of all Ps, or until a descriptor is ready, unless there is work.
+ * True: look at everything again; false: nobody waits for either.
+ */
+static bool keeper_sleep(bool has_work, int64_t first, struct glist *ready)
+{
+	/*
+	 * Relaxed, both (the second is our own): who turned it on meanwhile may have broken in
+	 * before the note was cleared.
+	 */
+	if (load_rlx(&netpoll_is_on) != load_rlx(&sched.keeper_polls) &&
+	    MODEL_KEEP("keeper-poll-look"))
 		has_work = true;
 	if (!has_work && (first != TIMER_NEVER || poll_has_waits()) &&
 	    load_rlx(&sched.run_state) != RUN_ENDING) { /* relaxed: it wakes us */
@@ -315,8 +320,6 @@ static bool keeper_sleep(struct glist *ready)
  */
 static bool sleep_until_woken(struct m *mp)
 {
-	int64_t first_timer;
-
 	if (!release_p_to_idle(mp))
 		return true;
 	mp->armed_timer = false;
@@ -324,13 +327,21 @@ static bool sleep_until_woken(struct m *mp)
 		mp->is_spinning = false;
 		add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */
 	}
-	if (MODEL_KEEP("wake-sleep-fence"))
-		fence_heavy(); /* WAKE-SLEEP: the idle P is visible, then the look at all work */
-	if (MODEL_KEEP("wake-recheck") && work_is_visible(&first_timer) && reacquire_p(mp))
-		return true;
 	for (;;) {
 		struct glist ready = {0};
-		if (!keeper_sleep(&ready))
+		int64_t first;
+		bool is_keeper = keeper_take();
+		/*
+		 * One for two, since the kernel has to be called for it, and other CPUs
+		 * interrupted.
+		 */
+		if (MODEL_KEEP("wake-sleep-fence"))
+			fence_heavy(); /* WAKE-SLEEP, KEEP-SLEEP: we idle, then the look at all */
+		bool has_work = work_is_visible(&first) &&
+				(is_keeper || MODEL_KEEP("wake-recheck"));
+		if (is_keeper)
+			has_work = keeper_sleep(has_work, first, &ready);
+		if (!has_work)
 			break;
 		store_rlx(&sched.coarse_now, os_now()); /* relaxed: a hint */
 		bool has_p = reacquire_quietly(mp, &ready) || reacquire_p(mp);

@@ -13,7 +13,7 @@
  *      wrong: sysmon asks again.
  * NW3  An M whose P is the only busy one would become the keeper if it finds nothing, and asks
  *      then; but while events come several at a time it asks before, without blocking: giving the
- *      P away and taking it again costs two heavy fences, and the keeper's role another.
+ *      P away and taking it again costs a heavy fence.
  *
  * Locking: none. Orders: KEEP-ADD, NETPOLL-ON. Go: findRunnable, netpoll, sysmon in
  * runtime/proc.go.

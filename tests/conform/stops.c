@@ -261,7 +261,7 @@ GORO_CASE(sleeping_calls_never_see_eintr, .id = "SCH-09", .is_race = true)
 {
 	static body *const fns[] = {sleeps_and_computes};
 #ifdef __aarch64__
-	tap_skip("the first argument is lost when a stop meets the call: docs/internals/blocking.md");
+	tap_skip("a stop that meets the call is seen there: docs/internals/blocking.md");
 #endif
 	run_bodies(fns, 1, run_ns());
 }
