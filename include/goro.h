@@ -473,6 +473,9 @@ GORO_API int goro_fsync(int fd);
  * goro_fd_add - give the poller a descriptor that was made elsewhere: sets O_NONBLOCK, which all
  * copies of it share.
  *
+ * A TCP socket that gets a protocol on top (TCP_ULP, for kernel TLS) after it is known must be
+ * given once more, for the poller then has to look for more after each record.
+ *
  * Does not block. Returns 0, also when it is known already, or
  *   -EPERM   a plain file or a directory, which never make anybody wait
  *   -EBADF   there is no such descriptor

@@ -623,6 +623,8 @@ int fd_add(int number, enum fd_kind kind)
 	if (!error) {
 		store_rlx(&f->kind, (uint8_t)kind); /* relaxed: as fd_kind_of() */
 		error = netpoll_add(number, &f->polled); /* an event that comes now is kept */
+	} else if (error == -EEXIST) {
+		store_rlx(&f->kind, (uint8_t)kind); /* relaxed: it was the same, or RD1 */
 	}
 	if (error && error != -EEXIST)
 		return error;
@@ -679,9 +681,10 @@ int goro_fd_add(int number)
 		return error;
 	int type = os_socket_option(number, SOL_SOCKET, SO_TYPE);
 	if (type >= 0) {
-		int protocol = os_socket_option(number, SOL_SOCKET, SO_PROTOCOL);
-		kind = type != SOCK_STREAM ? FD_DATAGRAM
-					   : protocol == IPPROTO_TCP ? FD_TCP : FD_SOCKET;
+		bool is_tcp = os_socket_option(number, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_TCP;
+		kind = type != SOCK_STREAM ? FD_DATAGRAM : FD_SOCKET;
+		if (kind == FD_SOCKET && is_tcp && !os_socket_has_ulp(number))
+			kind = FD_TCP;
 	}
 	bool was_blocking = error == 0;
 	error = fd_add(number, kind);

@@ -45,7 +45,7 @@
 enum fd_kind {
 	FD_OTHER,    /* a pipe, an eventfd, a terminal, ... */
 	FD_SOCKET,
-	FD_TCP,      /* a stream of bytes, of which a short read says that there is no more */
+	FD_TCP,      /* nothing on top of it: a short read says that there is no more, RD1 */
 	FD_DATAGRAM, /* and other sockets where a length of 0 means something */
 };
 

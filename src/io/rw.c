@@ -5,8 +5,10 @@
  *
  * RD1  A read of a TCP stream that brought fewer bytes than there was room for has emptied it,
  *      unless its end, an error or urgent data was reported: what comes later comes with an event.
- *      The next read waits for that event without asking the kernel first. Only TCP: a Unix socket
- *      also stops at passed descriptors, a pipe may have packets.
+ *      The next read waits for that event without asking the kernel first. Only TCP, and with
+ *      nothing on top of it: kernel TLS stops at records, a Unix socket at passed descriptors, a
+ *      pipe may have packets, a terminal has lines. What is put on top later is known once
+ *      goro_fd_add() has been told.
  * RD2  The error that ended a goro_read_full() or goro_write_all() after some bytes is kept for the
  *      next call in that direction, whichever it is. One that comes again by itself is not. Nor is
  *      it for a number that the poller does not know: nobody tells when it becomes another
@@ -109,7 +111,8 @@ static inline int read_prepare(struct io *io)
 	int error = kept_error(f, POLL_READ);
 	if (unlikely(error))
 		return error;
-	if (f->is_drained && load_acq(&f->polled.side[POLL_READ]) == PS_NIL && /* POLL-SIDE */
+	if (f->is_drained && fd_kind_of(f) == FD_TCP &&
+	    load_acq(&f->polled.side[POLL_READ]) == PS_NIL && /* POLL-SIDE */
 	    !load_rlx(&f->polled.has_hangup)) /* relaxed: set before the event that we saw */
 		return io_wait(io);
 	polled_reset(&f->polled, POLL_READ);

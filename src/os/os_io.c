@@ -13,6 +13,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -247,6 +249,14 @@ bool os_socket_is_loop(int fd)
 	return getsockname(fd, (struct sockaddr *)&ends[0], &sizes[0]) == 0 &&
 	       getpeername(fd, (struct sockaddr *)&ends[1], &sizes[1]) == 0 &&
 	       sizes[0] == sizes[1] && memcmp(&ends[0], &ends[1], sizes[0]) == 0;
+}
+
+bool os_socket_has_ulp(int fd)
+{
+	char name[16]; /* TCP_ULP_NAME_MAX */
+	socklen_t size = sizeof(name);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_ULP, name, &size) == 0 && size > 0;
 }
 
 /* ---- SIGPIPE ---- */

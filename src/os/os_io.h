@@ -49,6 +49,7 @@ int os_socket_connect(int fd, const struct sockaddr *address, socklen_t size);
  */
 int os_socket_connect_blocking(int fd, const struct sockaddr *address, socklen_t size, int64_t ns);
 bool os_socket_is_loop(int fd); /* both of its ends are the same */
+bool os_socket_has_ulp(int fd);  /* of TCP: a protocol on top of it, as kernel TLS */
 
 /*
  * getaddrinfo(), which may wait long. 0; -ENOENT: no such name, or service; -EAGAIN: the name

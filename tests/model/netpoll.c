@@ -148,6 +148,7 @@ int os_fd_poll(int fd, int events, int64_t deadline);
 int os_fd_is_nonblocking(int fd);
 int os_fd_set_nonblocking(int fd);
 int os_socket_option(int fd, int level, int name);
+bool os_socket_has_ulp(int fd);
 
 int os_fd_close(int fd)
 {
@@ -185,6 +186,12 @@ int os_socket_option(int fd, int level, int name)
 	(void)level;
 	(void)name;
 	return -1;
+}
+
+bool os_socket_has_ulp(int fd)
+{
+	(void)fd;
+	return false;
 }
 
 void deferred_push(struct deferred *d)
