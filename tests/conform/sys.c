@@ -456,6 +456,45 @@ static void is_long_away(bool is_announced)
 	}
 }
 
+struct beside_a_timer {
+	int64_t due;      /* 0: the sleeper is awake */
+	int n_passed;     /* came back since it was due */
+	int must_end, n_left;
+};
+
+static void calls_beside_a_timer(struct beside_a_timer *b)
+{
+	while (!load(&b->must_end)) {
+		goro_syscall_enter();
+		usleep(1000);
+		goro_syscall_exit();
+		int64_t due = load(&b->due);
+		if (due && goro_now() >= due)
+			add(&b->n_passed, 1);
+	}
+	add(&b->n_left, 1);
+}
+
+/* Counted, not timed: who comes back while a timer is due lets the schedule loop look at it. */
+GORO_CASE(timers_do_not_wait_for_a_crowd_in_short_calls, .id = "SYS-01", .procs = "1")
+{
+	enum { CALLERS = 100, SLEEPS = 200 };
+	struct beside_a_timer b = {0};
+	for (int i = 0; i < CALLERS; i++)
+		go(calls_beside_a_timer, &b);
+	goro_sleep(GORO_MS(100)); /* their threads are there */
+	for (int i = 0; i < SLEEPS; i++) {
+		int64_t due = goro_now() + GORO_MS(1);
+		store(&b.due, due);
+		goro_sleep_until(due);
+		store(&b.due, 0);
+	}
+	store(&b.must_end, 1);
+	wait_for(load(&b.n_left) == CALLERS);
+	printf("# %d calls came back while a timer was due, in %d sleeps\n", b.n_passed, SLEEPS);
+	expect_lt(b.n_passed, 4 * SLEEPS);
+}
+
 GORO_CASE(number_of_ps_changes_while_goroutines_are_blocked, .id = "SCH-14", .is_race = true)
 {
 	int n = 0, n_procs = goro_maxprocs(0);
