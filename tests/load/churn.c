@@ -10,7 +10,7 @@
 #include "load_tap.h"
 
 enum { CHURNERS = 64, PARTS = 3 };
-enum { REST_S = 3, MORE_RSS = 256 << 10, MORE_PTE = 32 << 10, MORE_THREADS = 2 };
+enum { REST_S = 3, MORE_RSS = 512 << 10, MORE_PTE = 32 << 10, MORE_THREADS = 2 };
 static const int part_s[PARTS] = {4, 10, 10};
 
 enum { TALKS, STREAMS, DIALS_IN_VAIN, IS_LATE, ENDS_A_READER, RESETS, ENDS, N_WHAT };

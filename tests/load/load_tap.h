@@ -287,7 +287,7 @@ struct stream {
 TAP_UNUSED static void stream_writes(void *arg)
 {
 	struct stream *s = arg;
-	char data[2048];
+	char data[16384];
 	ssize_t result = 1;
 	for (size_t at = 0; at < s->size && result > 0;) {
 		size_t part = s->size - at < sizeof(data) ? s->size - at : sizeof(data);

@@ -52,8 +52,9 @@ static ssize_t uses_connection(int fd, uint64_t who, size_t *size)
 static void uses_link(struct links *l, int who)
 {
 	size_t size;
-	int fd = client_dial(l->port);
+	int fd = client_dial(l->port), little = 8192; /* so that many a write is cut */
 	require_ge(fd, 0);
+	require_eq(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &little, sizeof(little)), 0);
 	if (l->has_filter)
 		drop_some(fd, ONE_OF);
 	ssize_t error = uses_connection(fd, (uint64_t)who, &size);
