@@ -35,7 +35,8 @@ int goro_main(int argc, char **argv)
 	const char *address = argc > 1 ? argv[1] : "127.0.0.1:7007";
 	int listener = argc > 2 ? -EINVAL : goro_listen("tcp4", address);
 	if (listener < 0)
-		errx(2, "%s: %s (usage: echo [ADDRESS])", address, strerror(-listener));
+		errx(2, "%s: %s (usage: echo [ADDRESS])", address,
+		     listener == -ENOENT ? "no such host or service" : strerror(-listener));
 	struct sockaddr_in at;
 	socklen_t size = sizeof(at);
 	if (getsockname(listener, (struct sockaddr *)&at, &size) < 0)

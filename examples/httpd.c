@@ -657,7 +657,8 @@ static int listen_at(const char *address)
 	socklen_t size = sizeof(at);
 
 	if (listener < 0)
-		errx(2, "%s: %s", address, strerror(-listener));
+		errx(2, "%s: %s", address,
+		     listener == -ENOENT ? "no such host or service" : strerror(-listener));
 	if (getsockname(listener, (struct sockaddr *)&at, &size) < 0)
 		err(1, "getsockname");
 	printf("listening on %s:%d\n", inet_ntoa(at.sin_addr), ntohs(at.sin_port));

@@ -132,6 +132,17 @@ static void carry(struct pair *pair, int from, int to)
 	goro_waitgroup_done(&pair->both);
 }
 
+/* Of names, strerror() would speak as of files. */
+static const char *text_of(int error)
+{
+	switch (error) {
+	case -ENOENT: return "no such host or service";
+	case -EAGAIN: return "the name servers do not answer";
+	case -EIO: return "the name servers fail";
+	default: return strerror(-error);
+	}
+}
+
 static void serve(int client)
 {
 	int64_t deadline = goro_now() + dial;
@@ -141,7 +152,7 @@ static void serve(int client)
 		fd = goro_dial("tcp", target, deadline);
 	while (is_worth_waiting(fd, deadline));
 	if (fd < 0) {
-		warnx("%s: %s", target, strerror(-fd));
+		warnx("%s: %s", target, text_of(fd));
 	} else {
 		struct pair pair = {.moved_at = goro_now()};
 		goro_waitgroup_add(&pair.both, 2);
@@ -214,7 +225,7 @@ static int listen_at(const char *address)
 	socklen_t size = sizeof(at);
 
 	if (listener < 0)
-		errx(2, "%s: %s", address, strerror(-listener));
+		errx(2, "%s: %s", address, text_of(listener));
 	if (getsockname(listener, (struct sockaddr *)&at, &size) < 0)
 		err(1, "getsockname");
 	printf("listening on %s:%d\n", inet_ntoa(at.sin_addr), ntohs(at.sin_port));

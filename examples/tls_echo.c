@@ -107,7 +107,8 @@ int goro_main(int argc, char **argv)
 	SSL_CTX *context = context_make(argv[2], argv[3]);
 	int listener = goro_listen("tcp4", argv[1]);
 	if (listener < 0)
-		errx(2, "%s: %s", argv[1], strerror(-listener));
+		errx(2, "%s: %s", argv[1],
+		     listener == -ENOENT ? "no such host or service" : strerror(-listener));
 	struct sockaddr_in at;
 	socklen_t size = sizeof(at);
 	if (getsockname(listener, (struct sockaddr *)&at, &size) < 0)

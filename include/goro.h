@@ -576,10 +576,15 @@ GORO_API int goro_connect(int fd, const struct sockaddr *address, goro_socklen_ 
  *   -ETIMEDOUT     the deadline came first; if it is past, nothing was tried
  *   -EINVAL        no such network, or an address that cannot be read or is of another network
  *   -ENOENT        no such name, service or path
- *   -EAGAIN        the name servers do not answer; -EIO: they fail
+ *   -EAGAIN        the name servers do not answer
+ *   -EIO           the name servers fail
  *   -ECONNREFUSED  nobody listens there
  * and what else socket and connect say; of several attempts what the last one said that found a way
- * to its address.
+ * to its address. strerror(3) speaks of files: for a user, of a host and a port,
+ *   ENOENT is not "No such file or directory", but: no such host or service
+ *   EAGAIN is not "Resource temporarily unavailable", but: the name servers do not answer
+ *   EIO    is not "Input/output error", but: the name servers fail
+ * and of any other network and error strerror(3) is right.
  * Go: net.Dialer: DialContext.
  */
 GORO_API int goro_dial(const char *network, const char *address, int64_t deadline);

@@ -127,6 +127,14 @@ say() # say ARGUMENT...: what it answers, into $work/heard.
 	return $said
 }
 
+knows_no_service() # knows_no_service NAME ARGUMENT...: what it says of an address that there is not
+{
+	name=$1
+	shift
+	timeout 20 "$bin/$name" "$@" >"$work/log" 2>&1
+	is "$? $(grep -c ': no such host or service' "$work/log")" "2 1" "$name: a service that nobody knows"
+}
+
 # --- echo -------------------------------------------------------------------------------------------------
 
 test_echo()
@@ -145,6 +153,7 @@ test_echo()
 	grep -q 'accept: Too many open files' "$work/echo.err"
 	ok $? "echo: and it said so"
 	end $server
+	knows_no_service echo 127.0.0.1:nosuchservice
 }
 
 # --- httpd ------------------------------------------------------------------------------------------------
@@ -308,6 +317,7 @@ httpd_load()
 test_httpd()
 {
 	[ -x "$bin/httpd" ] || { skip httpd "its library is not installed"; return; }
+	knows_no_service httpd 127.0.0.1:nosuchservice "$work"
 	missing httpd curl && return
 	mkdir -p "$work/www/sub"
 	echo '<p>hello</p>' >"$work/www/index.html"
@@ -480,6 +490,7 @@ redisd_limits()
 
 test_redisd()
 {
+	knows_no_service redisd 127.0.0.1:nosuchservice
 	missing redisd redis-cli redis-benchmark && return
 	serve redisd 127.0.0.1:0 || return
 	redisd_commands
@@ -557,6 +568,7 @@ test_tls_echo()
 	ok $? "tls_echo has said nothing"
 	"$bin/tls_echo" 127.0.0.1:0 "$work/none" "$work/key.pem" >"$work/log" 2>&1
 	is $? 2 "tls_echo: no such certificate"
+	knows_no_service tls_echo 127.0.0.1:nosuchservice "$work/cert.pem" "$work/key.pem"
 }
 
 # --- proxy ------------------------------------------------------------------------------------------------
@@ -607,6 +619,17 @@ proxy_echo()
 	say -k -t 5 </dev/null
 	is "$said $(grep -c "127.0.0.1:$echo_port: Connection refused" "$work/proxy.err")" "0 1" \
 		"proxy: a target that is not there is complained about"
+	: >"$work/proxy.err"
+	stopped proxy
+}
+
+proxy_names()
+{
+	serve proxy 127.0.0.1:0 127.0.0.1:nosuchservice || return
+	: >"$work/proxy.err"
+	say -k -t 5 </dev/null
+	is "$said $(grep -c '127.0.0.1:nosuchservice: no such host or service' "$work/proxy.err")" "0 1" \
+		"proxy: a target that nobody knows is complained about"
 	: >"$work/proxy.err"
 	stopped proxy
 }
@@ -709,6 +732,8 @@ proxy_postgres()
 test_proxy()
 {
 	base64 -w 64 "$work/megabytes" >"$work/lines"
+	knows_no_service proxy 127.0.0.1:nosuchservice 127.0.0.1:1
+	proxy_names
 	proxy_echo
 	proxy_descriptors
 	proxy_nginx
