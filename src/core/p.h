@@ -89,6 +89,7 @@ struct p {
 	uint32_t blocked_heat;            /* owner; FN8: so many more that are due go first */
 	uint32_t seen_tick;               /* sysmon */
 	int64_t seen_since;               /* sysmon; when it first saw seen_tick */
+	int64_t asked_at;                 /* sysmon; when it asked the G to yield */
 	struct p_watch watch;             /* sysmon, or who stops the world: sched.lock */
 	struct gfree gfree;               /* owner */
 	struct stack_cache stacks;        /* owner */

@@ -4,7 +4,7 @@
  *
  *   sysmon (10 ms), world_stop -> [preempt_ask] -> P's request word
  *                              -> [preempt_check] in every call -> yield
- *   sysmon (a round later)     -> SIGURG -> [on_signal] -> [stop_here]: the P goes to another M,
+ *   sysmon (1 ms later)        -> SIGURG -> [on_signal] -> [stop_here]: the P goes to another M,
  *                                 the thread waits in the handler for its turn
  *
  * PR1  The low half of attention is the number of Ps with preempt != 0; each change of one goes
@@ -32,6 +32,7 @@
  *      them ends or parks; if it has waited for LIMIT_AFTER_NS, that is the fatal error of the
  *      limit: nobody knows whether a loop ever ends. Who is stopped then makes ready first what is
  *      due, since no schedule loop may come to look at the timers.
+ * PR10 Who is asked has STOP_AFTER_NS to answer by a call, however short sysmon's rounds are.
  *
  * We do not move the goroutine to another thread, nor change its registers: it may be inside
  * malloc, hold a pthread mutex, or have the address of a thread-local in a register.
@@ -50,6 +51,7 @@
 
 #define END_AFTER_NS INT64_C(50000000)  /* PR7 */
 #define END_REPEAT_NS INT64_C(5000000)
+#define STOP_AFTER_NS SYSMON_MIN_NS /* what a request is given to be answered by a call */
 #define STOP_LOST_NS INT64_C(100000000) /* a signal that has not come by then */
 #define LIMIT_AFTER_NS INT64_C(1000000000) /* PR9 */
 
@@ -420,9 +422,11 @@ void preempt_watch(struct p *pp, int64_t now)
 	/* A request that nobody needs would only make every call look: PR1. */
 	if (!others_wait && !pinned_wait(pp))
 		return;
-	bool was_asked = load_rlx(&pp->preempt); /* relaxed: a look */
+	if (!load_rlx(&pp->preempt)) /* relaxed: a look */
+		pp->asked_at = now;
 	preempt_ask(pp);
-	if (was_asked && others_wait) /* those that are pinned here could not run then, either */
+	bool is_late = is_stopping || now - pp->asked_at >= STOP_AFTER_NS; /* PR10 */
+	if (is_late && others_wait) /* those that are pinned here could not run then, either */
 		stop_ask(pp, now);
 }
 
