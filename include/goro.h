@@ -223,6 +223,8 @@ GORO_API void goro_yield(void);
  * inside it, and then the exit goes on. In the main goroutine the others go on, until none is left:
  * fatal error "no goroutines (main called goro_exit) - deadlock!".
  * Panics: "goro_exit outside a goroutine" in a plain thread.
+ * It is not what pthread_exit() is to a thread: in a goroutine that is a fatal error, "goroutine N
+ * has ended its thread by pthread_exit()", since the thread serves others, too.
  * Go: runtime.Goexit.
  */
 GORO_API void goro_exit(void) __attribute__((__noreturn__));

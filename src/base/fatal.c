@@ -7,6 +7,8 @@
  * FA2  A failure inside the report ends the process at once.
  * FA3  Once a report has begun, the library ends the process in no other way: who would leave
  *      waits. An exit() of the program's own is its business.
+ * FA4  Once main has left, which fatal_leave() settles as the last of what exit() calls, no report
+ *      begins, but for one of the leaving thread itself: it would be cut off.
  *
  * Locking: none. Go: throw and fatal in runtime/panic.go, print in runtime/print.go.
  */
@@ -20,7 +22,8 @@
 
 bool fatal_is_internal;
 static void (*fatal_report)(void);
-static atomic_of(uint32_t) fatal_owner; /* thread number of whoever prints; 0: nobody */
+static atomic_of(uint32_t) fatal_owner; /* thread number of whoever prints, or leaves; 0: nobody */
+#define LEAVES UINT32_C(0x80000000)
 
 struct sink {
 	char *at;
@@ -164,7 +167,19 @@ void fatal_begin(void)
 		return;
 	if (owner == self)
 		_exit(2); /* FA2 */
-	fatal_wait(); /* FA1 */
+	if (owner == (self | LEAVES)) {
+		store_rlx(&fatal_owner, self); /* relaxed: no other thread changes it */
+		return;
+	}
+	fatal_wait(); /* FA1, FA4 */
+}
+
+void fatal_leave(void)
+{
+	uint32_t owner = 0, self = (uint32_t)gettid();
+
+	if (!cas_rlx(&fatal_owner, &owner, self | LEAVES) && owner != self) /* relaxed: so */
+		fatal_wait();
 }
 
 bool fatal_has_begun(void)

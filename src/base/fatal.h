@@ -26,6 +26,8 @@ noreturn void fatal_end(void);
 /* FA3: whether somebody's last report is under way; whoever would leave then waits for the end. */
 bool fatal_has_begun(void);
 noreturn void fatal_wait(void);
+/* FA4: the process ends, unless a report is under way: then this waits. */
+void fatal_leave(void);
 
 /* Boot: how to print the stacks after a fatal error. Runs at most once, on the failing thread. */
 void fatal_set_report(void (*report)(void));

@@ -48,6 +48,15 @@ void (*boot_hook)(void);
 void (*boot_end_hook)(void);
 sigset_t boot_signals;
 
+static bool main_leaves;
+
+/* In exit(), after all functions of atexit() and almost all destructors. */
+__attribute__((destructor(101))) static void main_leave(void)
+{
+	if (main_leaves)
+		fatal_leave();
+}
+
 static void main_entry(void *arg)
 {
 	struct main_call *call = arg;
@@ -60,6 +69,7 @@ static void main_entry(void *arg)
 	/* Only now: what was deferred may have panicked or called goro_exit. */
 	if (call->does_exit) {
 		goro_nopreempt_begin(); /* exit() takes no turns with loops */
+		main_leaves = true;
 		exit(sched.main_result);
 	}
 	sanitize_release(&main_call);

@@ -10,15 +10,43 @@
  *      at the M of a P does so under sched.lock, and the M has released its P before it leaves.
  * MS3  All threads are started by the starter (starter.c, SR3), but for the initial one.
  * MS4  An M that has been idle for IDLE_M_NS ends, unless it is the initial one.
+ * MS5  A thread that has an M does not end under it: pthread_exit() in a goroutine would take the
+ *      P away, and of the initial thread leave a process that nobody ends. It is a fatal error.
  *
  * Locking: sched.lock. Go: allocm, newm, startTemplateThread, mstart, mexit in runtime/proc.go.
  */
 #include <errno.h>
+#include <pthread.h>
 
+#include "base/fatal.h"
 #include "base/rand.h"
 #include "os/os.h"
 #include "sched/cxx.h"
 #include "sched/sched.h"
+
+static pthread_key_t m_key; /* MS5: the M while the thread has one */
+static bool has_m_key;      /* set once, before main() */
+
+/* The thread ends, on a stack of its own; what the goroutine had on its stack is gone. */
+static void m_thread_exits(void *m)
+{
+	struct m *mp = m;
+
+	(void)call_enter();
+	fatal("goroutine %lu has ended its thread by pthread_exit()\n"
+	      "[goro_exit() ends a goroutine]", (unsigned long)(mp->curg ? mp->curg->id : 0));
+}
+
+__attribute__((constructor)) static void m_key_install(void)
+{
+	has_m_key = pthread_key_create(&m_key, m_thread_exits) == 0;
+}
+
+static void m_key_set(struct m *mp)
+{
+	if (has_m_key)
+		(void)pthread_setspecific(m_key, mp); /* -ENOMEM: then nobody tells */
+}
 
 struct m *m_new(void)
 {
@@ -80,6 +108,7 @@ void m_run(struct m *mp)
 	bool is_initial = mp->id == 0;
 
 	m_self_set(mp);
+	m_key_set(mp);
 	mp->tid = os_thread_id();
 	mp->altstack = os_altstack_install();
 	int64_t slack_ns = os_thread_precise_waits();
@@ -96,6 +125,7 @@ void m_run(struct m *mp)
 	os_altstack_remove(mp->altstack);
 	if (is_initial)
 		os_thread_usual_waits(slack_ns); /* it is the program's again */
+	m_key_set(NULL);
 	m_self_set(NULL);
 	lock_acquire(&sched.lock);
 	if (mp->is_leaving)

@@ -365,6 +365,8 @@ void goro_panic(const char *fmt, ...)
 	char message[MESSAGE_BYTES], *heap = NULL;
 	va_list args, again;
 
+	if (!fmt)
+		panic_at("(null)");
 	call_abandon();
 	va_start(args, fmt);
 	va_copy(again, args);

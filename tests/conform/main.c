@@ -269,6 +269,56 @@ TAP_CASE(exit_in_a_cleanup_of_main_ends_main_only, .id = "PAN-02")
 	expect_contains(c.out, "the other one goes on");
 }
 
+static void panics_when_closed(void *closed)
+{
+	goro_chan_recv(closed, NULL);
+	goro_panic("late");
+}
+
+TAP_CHILD(main_returns_while_others_begin_to_panic)
+{
+	goro_chan *closed = goro_chan_make(0, 0);
+	for (int i = 0; i < 20; i++)
+		goro_spawn(panics_when_closed, closed);
+	wait_until_n_parked(20, "chan receive");
+	goro_chan_close(closed);
+	result = 5;
+}
+
+/* FA4: a whole report and its status, or nothing of it and main's. */
+TAP_CASE(a_panic_as_main_returns_is_reported_in_full_or_not_at_all, .id = "PAN-02",
+	 .procs = "1,2,4,8")
+{
+	for (int i = 0; i < 60; i++) {
+		struct tap_child c;
+		tap_child(&c, "main_returns_while_others_begin_to_panic");
+		bool is_reported = strstr(c.err, "panic: late\n\ngoroutine ") != NULL;
+		expect_eq(c.status, is_reported ? 2 : 5);
+		if (!is_reported)
+			expect_str(c.err, "");
+		free(c.out);
+		free(c.err);
+	}
+}
+
+static void panics_at_exit(void)
+{
+	goro_panic("of a function of atexit");
+}
+
+TAP_CHILD(main_returns_and_a_function_of_atexit_panics)
+{
+	atexit(panics_at_exit);
+	result = 5;
+}
+
+TAP_CASE(a_panic_of_a_function_of_atexit_is_reported, .id = "PAN-02")
+{
+	struct tap_child c;
+	tap_child(&c, "main_returns_and_a_function_of_atexit_panics");
+	expect_child(&c, 2, "panic: of a function of atexit\n\ngoroutine 1 [running]:\n");
+}
+
 TAP_CHILD(main_is_goroutine_one)
 {
 	printf("%" PRIu64 " %d", goro_id(), goro_count());

@@ -61,6 +61,69 @@ TAP_CASE(panic_in_main_runs_mains_cleanups, .id = "PAN-01")
 	expect_str(c.out, "main's cleanup\n");
 }
 
+static void panics_with_no_format(void *unused)
+{
+	const char *volatile none = NULL;
+	(void)unused;
+	goro_panic(none);
+}
+
+GORO_CHILD(panics_with_nothing)
+{
+	char text[16];
+	expect(!goro_try(panics_with_no_format, NULL, text, sizeof(text)));
+	expect_str(text, "(null)");
+	panics_with_no_format(NULL);
+}
+
+TAP_CASE(a_panic_with_a_null_format_is_reported, .id = "PAN-01")
+{
+	struct tap_child c;
+	tap_child(&c, "panics_with_nothing");
+	expect_child(&c, 2, "panic: (null)\n\ngoroutine 1 [running]:\n");
+}
+
+static void ends_its_thread(void *unused)
+{
+	pthread_exit(unused);
+}
+
+GORO_CHILD(goroutine_ends_its_thread)
+{
+	goro_spawn(ends_its_thread, NULL);
+	goro_chan_recv(NULL, NULL);
+}
+
+GORO_CHILD(locked_goroutine_ends_its_thread)
+{
+	goro_lock_thread();
+	goro_try(ends_its_thread, NULL, NULL, 0);
+}
+
+GORO_CHILD(main_ends_its_thread)
+{
+	pthread_exit(NULL);
+}
+
+TAP_CASE(pthread_exit_in_a_goroutine_is_fatal, .id = "DIA-08")
+{
+	static const struct {
+		const char *child, *text;
+	} all[] = {
+		{"goroutine_ends_its_thread", "fatal error: goroutine 2 has ended its thread"},
+		{"locked_goroutine_ends_its_thread", "fatal error: goroutine 1 has ended its thread"},
+		{"main_ends_its_thread", "fatal error: goroutine 1 has ended its thread"},
+	};
+	for (int i = 0; i < 3; i++) {
+		struct tap_child c;
+		tap_child(&c, all[i].child);
+		expect_child(&c, 2, all[i].text);
+		expect_contains(c.err, "\ngoroutine ");
+		free(c.out);
+		free(c.err);
+	}
+}
+
 GORO_CHILD(spawns_nil)
 {
 	goro_spawn(NULL, NULL);
