@@ -40,6 +40,8 @@ struct m {
 	atomic_of(uint32_t) is_taken;     /* the P is gone, or being taken: TAKEN_BY; AT-ENTER */
 	struct p *old_p;                  /* sched.lock: the one that was taken */
 	int64_t gave_at;                  /* this thread: HO5, when it gave the P away; or 0 */
+	/* For reports: when an announced call began, or one was seen to block; 0: nobody knows. */
+	atomic_of(int64_t) away_since;
 	struct p *next_p;                 /* whoever wakes it, before the wake */
 	struct g *locked_g;               /* goro_lock_thread; this thread */
 	bool is_host;                     /* this thread: PD1 in pinned.c */

@@ -127,38 +127,74 @@ static void on_capture(const void *context)
 	store_rel(&capture.is_taken, 0); /* DUMP-STACK */
 }
 
-/* Which threads ran which goroutines when the dump began: a G runs on a P, so there are no more. */
-static struct {
+/* Which threads had which goroutines when the dump began: with a P, or in a call that blocks. */
+struct running {
 	const struct g *gp;
 	int tid;
-} running[MAXPROCS_LIMIT];
-static uint32_t n_running;
+	bool is_in_call;
+	int64_t since; /* of the call, or 0 */
+};
+
+static struct running running_few[MAXPROCS_LIMIT]; /* where there is no memory for all */
+static struct running *running;
+static uint32_t n_running, running_size;
+
+static void running_make(void)
+{
+	uint32_t n_m = load_rlx(&sched.n_m) + MAXPROCS_LIMIT; /* relaxed: some more may come */
+
+	running = os_mem_reserve(n_m * sizeof(*running));
+	running_size = running ? n_m : MAXPROCS_LIMIT;
+	if (!running)
+		running = running_few;
+}
+
+static void running_drop(void)
+{
+	if (running != running_few)
+		os_mem_release(running, running_size * sizeof(*running));
+	n_running = 0;
+}
+
+/* Under sched.lock. One that nobody wanted the P of has it still: then the kernel tells. */
+static bool is_in_call(const struct m *mp)
+{
+	uint32_t at = load_rlx(&mp->at); /* relaxed: it may come back meanwhile */
+
+	if (at == AT_RUNTIME && load_rlx(&mp->p)) /* relaxed: likewise */
+		return false;
+	return at == AT_SYSCALL || !load_rlx(&mp->p) || /* relaxed: likewise */
+	       os_thread_is_asleep(mp->tid, false);
+}
 
 /* Before the slabs are walked: their lock ranks above that of the Ms. */
 static void running_look(void)
 {
+	running_make();
 	n_running = 0;
 	capture.left_ns = CAPTURE_WITHIN_NS;
 	/* Not for ever: whoever fails may hold it, DU2. Then running goroutines show no stack. */
 	if (!lock_acquire_within(&sched.lock, LOCK_WITHIN_NS))
 		return;
-	for (struct m *mp = sched.all_m; mp && n_running < MAXPROCS_LIMIT; mp = mp->all_link) {
+	for (struct m *mp = sched.all_m; mp && n_running < running_size; mp = mp->all_link) {
 		const struct g *gp = dump_curg(mp);
-		if (gp) {
-			running[n_running].gp = gp;
-			running[n_running++].tid = mp->tid;
-		}
+		if (gp)
+			running[n_running++] = (struct running){
+				.gp = gp,
+				.tid = mp->tid,
+				.is_in_call = is_in_call(mp),
+				.since = load_rlx(&mp->away_since)}; /* relaxed: a time */
 	}
 	lock_release(&sched.lock);
 }
 
-/* The thread that runs gp, or 0. It may have gone on meanwhile: on_capture() looks again. */
-static int thread_of(const struct g *gp)
+/* Whose thread it is, or NULL. It may have gone on meanwhile: on_capture() looks again. */
+static const struct running *running_find(const struct g *gp)
 {
 	for (uint32_t i = 0; i < n_running; i++)
 		if (running[i].gp == gp)
-			return running[i].tid;
-	return 0;
+			return &running[i];
+	return NULL;
 }
 
 /* The registers of a goroutine that was stopped by a signal, or NULL. */
@@ -173,13 +209,13 @@ static const void *stop_context_of(struct g *gp)
 static bool capture_stack(struct g *gp)
 {
 	bool is_done = false;
-	int tid = thread_of(gp);
+	const struct running *on = running_find(gp);
 
-	if (!tid)
+	if (!on)
 		return false;
 	store_rlx(&capture.done, NULL); /* relaxed: a late one is not of this goroutine */
 	store_rel(&capture.wanted, gp); /* DUMP-STACK */
-	preempt_capture(tid);
+	preempt_capture(on->tid);
 	int64_t start = os_now();
 	int64_t most = capture.left_ns > CAPTURE_LEAST_NS ? capture.left_ns : CAPTURE_LEAST_NS;
 	/* It may be stopped meanwhile: then its thread answers no signal, DU1. */
@@ -212,16 +248,19 @@ static const char *name_of(const struct dump *d, const struct g *gp, enum g_stat
 
 static void print_header(const struct dump *d, struct g *gp, enum g_state state)
 {
+	const struct running *on = state == G_RUNNING && gp != d->first ? running_find(gp) : NULL;
+	bool is_away = on && on->is_in_call;
 	/* relaxed, here and below: a G that did not stop in time may park meanwhile */
-	int64_t since = load_rlx(&gp->wait_since);
+	int64_t since = is_away ? on->since : load_rlx(&gp->wait_since);
 	int64_t waited = d->now > since ? d->now - since : 0; /* the coarse clock may be behind */
 	uint8_t reason = load_rlx(&gp->wait_reason); /* relaxed: as above */
-	bool is_waiting = state == G_WAITING;
+	bool is_waiting = state == G_WAITING || (is_away && since);
 	const char *name = name_of(d, gp, state);
 
 	print_to(d->fd, "goroutine %lu [%s", (unsigned long)gp->id,
-		 is_waiting ? wait_reason_name((enum wait_reason)reason)
-			    : g_state_name(state));
+		 is_away	      ? "syscall"
+		 : state == G_WAITING ? wait_reason_name((enum wait_reason)reason)
+				      : g_state_name(state));
 	if (is_waiting && waited >= MINUTE_NS)
 		print_to(d->fd, ", %ld minutes", (long)(waited / MINUTE_NS));
 	if (dump_is_locked(gp))
@@ -350,6 +389,7 @@ static void dump(int fd)
 		print_goroutine(&d, d.first);
 	running_look();
 	gfree_each(visit, &d);
+	running_drop();
 	world_start();
 	/* Sysmon sees a stopped P all the time: it asks nobody who dumps in a loop to yield. */
 	if (d.first)

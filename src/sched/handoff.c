@@ -156,7 +156,7 @@ static bool is_in_syscall(struct p *pp)
 /* Under sched.lock. True: the P is the caller's. *soon: look again in LOOK_AGAIN_NS. */
 static bool retake_one(struct p *pp, int64_t now, bool others_wait, bool *soon)
 {
-	const struct m *mp = load_acq(&pp->m); /* P-OWNER */
+	struct m *mp = load_acq(&pp->m); /* P-OWNER */
 	uint32_t at = mp ? load_rlx(&mp->at) : AT_RUNTIME; /* relaxed: a hint */
 	bool is_offered = load_rlx(&pp->is_offered);       /* relaxed: likewise */
 	bool is_away, is_doubtful = false;
@@ -176,10 +176,12 @@ static bool retake_one(struct p *pp, int64_t now, bool others_wait, bool *soon)
 	*soon |= is_doubtful;
 	if (!is_away || !p_take(pp))
 		return false;
-	if (at == AT_SYSCALL)
+	if (at == AT_SYSCALL) {
 		pp->syscall_heat = SYSCALL_HEAT; /* HO5 */
-	else
+	} else {
 		pp->blocked_heat = BLOCKED_HEAT; /* FN8 */
+		store_rlx(&mp->away_since, now); /* relaxed: for reports */
+	}
 	return true;
 }
 
@@ -375,6 +377,7 @@ __attribute__((noinline)) void call_enter_slow(void)
 		fork_fatal();
 	int64_t away_ns = gave_at ? os_now() - gave_at : 0;
 	mp->gave_at = 0;
+	store_rlx(&mp->away_since, 0); /* relaxed: for reports */
 	/* relaxed: ordered by the fence. Else somebody looks, and would take what we find */
 	bool is_ours = load_rlx(&mp->is_taken) == TAKEN_BY_SELF || !MODEL_KEEP("offer-look");
 	if (!is_ours || !came_back(mp))
@@ -420,6 +423,8 @@ void goro_syscall_enter(void)
 	struct m *mp = m_self();
 	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
 	store_rlx(&pp->syscall_tick, load_rlx(&pp->syscall_tick) + 1); /* relaxed: only we write */
+	/* relaxed, both: for reports */
+	store_rlx(&mp->away_since, load_rlx(&sched.coarse_now));
 	if (unlikely(pp->syscall_heat))
 		give_away(mp, pp);
 	store_rel(&mp->at, AT_SYSCALL); /* AT-ENTER: what we did with the P */
@@ -437,7 +442,9 @@ void goro_syscall_exit(void)
 		return;
 	(void)call_enter();
 	preempt_check();
-	store_rel(&m_self()->at, AT_PROGRAM); /* AT-ENTER: what we did with the P */
+	struct m *mp = m_self();
+	store_rlx(&mp->away_since, 0);   /* relaxed: for reports */
+	store_rel(&mp->at, AT_PROGRAM); /* AT-ENTER: what we did with the P */
 }
 
 void goro_blocking(void (*fn)(void *), void *arg)

@@ -476,6 +476,46 @@ GORO_CASE(dump_names_a_goroutine_that_runs_on, .id = "DIA-06", .procs = "2+")
 	free(text);
 }
 
+static int full_pipe[2], n_begun;
+
+static void reads_raw(void *unused)
+{
+	char byte;
+	(void)unused;
+	add(&n_begun, 1);
+	expect_eq(read(full_pipe[0], &byte, 1), 0);
+}
+
+static void reads_announced(void *unused)
+{
+	goro_syscall_enter();
+	reads_raw(unused);
+	goro_syscall_exit();
+}
+
+/* More of them than there can be Ps. */
+GORO_CASE(dump_tells_of_calls_that_block, .id = "DIA-06", .is_alone = true)
+{
+	enum { RAW = 4, ALL = 300 };
+	store(&n_begun, 0);
+	require(pipe2(full_pipe, O_CLOEXEC) == 0);
+	for (int i = 0; i < ALL; i++)
+		goro_spawn(i < RAW ? reads_raw : reads_announced, NULL);
+	wait_for(load(&n_begun) == ALL);
+	goro_sleep(GORO_MS(1100));
+	char *text = dump_text();
+	close(full_pipe[1]);
+	expect_eq(count_in(text, "syscall"), ALL);
+	expect_contains(text, "[syscall]:\n\tstarted with reads_announced, waiting for 1.");
+	int n_stacks = 0;
+	for (const char *at = text; (at = strstr(at, "\nreads_raw")) != NULL; at++)
+		n_stacks++;
+	expect_eq(n_stacks, ALL);
+	free(text);
+	wait_for(goro_count() == 1);
+	close(full_pipe[0]);
+}
+
 GORO_CHILD(quits_with_one_of_each)
 {
 	start_one_of_each();
@@ -544,6 +584,7 @@ TAP_CASE(sigquit_does_not_wait_for_a_raw_system_call, .id = "DIA-06")
 	expect_child(&c, 2, "\ngoroutine 1 [");
 	expect_lt(tap_now() - strtoll(c.out, NULL, 10), GORO_SEC(4));
 	expect_eq(count_in(c.err, NULL), 2);
+	expect_eq(count_in(c.err, "syscall"), 1);
 	expect_contains(c.err, "blocks_raw");
 }
 

@@ -111,7 +111,7 @@ TAP_CASE(pthread_exit_in_a_goroutine_is_fatal, .id = "DIA-08")
 		const char *child, *text;
 	} all[] = {
 		{"goroutine_ends_its_thread", "fatal error: goroutine 2 has ended its thread"},
-		{"locked_goroutine_ends_its_thread", "fatal error: goroutine 1 has ended its thread"},
+		{"locked_goroutine_ends_its_thread", "fatal error: goroutine 1 has ended its"},
 		{"main_ends_its_thread", "fatal error: goroutine 1 has ended its thread"},
 	};
 	for (int i = 0; i < 3; i++) {
