@@ -38,7 +38,8 @@
  *
  * HO9  Who comes back, and finds that a timer of its P is due, yields: hundreds in short calls pass
  *      the Ps to each other without the schedule loop, which alone looks at timers, and take an
- *      idle P faster than a thread that was woken to look.
+ *      idle P faster than a thread that was woken to look. The first of what is due goes before
+ *      those that came back and queue (FN8).
  *
  * Entering and leaving cost a store and a load; there is no read-modify-write and no lock, but for
  * HO5.
@@ -363,8 +364,10 @@ static void yield_to_timers(void)
 	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
 	int64_t first = timers_first(&pp->timers);
 
-	if (first != TIMER_NEVER && !mp->locked_g && first <= os_now())
-		yield_global(mp);
+	if (first == TIMER_NEVER || mp->locked_g || first > os_now())
+		return;
+	pp->blocked_heat += !pp->blocked_heat; /* FN8: not behind all that came back before us */
+	yield_global(mp);
 }
 
 __attribute__((noinline)) void call_enter_slow(void)
