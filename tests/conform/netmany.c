@@ -343,6 +343,82 @@ TAP_CASE(all_on_channels_is_a_deadlock_whatever_descriptors_there_are, .id = "DI
 	free(c.err);
 }
 
+static int receives_for_ever(void *unused)
+{
+	(void)unused;
+	goro_chan_recv(goro_chan_of(int, 0), NULL);
+	return 0;
+}
+
+/* The waits of plain threads are counted, and when they are over they are not. */
+static void waits_once(void)
+{
+	struct pair p = pair_of(TCP);
+	struct caller c = {0};
+	expect_eq(goro_fd_wait(p.a, POLLIN, goro_now() + GORO_MS(1)), -ETIMEDOUT);
+	pthread_t thread = caller_start_thread(&c, call_read, p.a);
+	expect_eq(goro_write(p.b, "abc", 3), 3);
+	expect_eq(pthread_join(thread, NULL), 0);
+	expect_eq(c.result, 3);
+	pair_close(p);
+}
+
+static int waits_and_receives_for_ever(void *unused)
+{
+	waits_once();
+	return receives_for_ever(unused);
+}
+
+TAP_CHILD(plain_threads_have_waited_before_a_run)
+{
+	waits_once();
+	goro_run(receives_for_ever, NULL);
+}
+
+TAP_CHILD(plain_threads_have_waited_in_a_run)
+{
+	goro_run(waits_and_receives_for_ever, NULL);
+}
+
+/* The one that waits is not in the child. */
+TAP_CHILD(a_plain_thread_waits_in_the_parent)
+{
+	struct pair p = pair_of(TCP);
+	struct caller c = {0};
+	pthread_t thread = caller_start_thread(&c, call_read, p.a);
+	pid_t pid = fork();
+	int status;
+	require_ge(pid, 0);
+	if (pid == 0) {
+		(void)pair_of(TCP); /* its own poller has begun */
+		_exit(goro_run(receives_for_ever, NULL));
+	}
+	require_eq(waitpid(pid, &status, 0), pid);
+	expect_eq(goro_write(p.b, "abc", 3), 3);
+	expect_eq(pthread_join(thread, NULL), 0);
+	pair_close(p);
+	exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+}
+
+static void expect_deadlock_of(const char *child)
+{
+	struct tap_child c;
+	tap_child(&c, child, NULL);
+	expect_child(&c, 2, "fatal error: all goroutines are asleep - deadlock!\n");
+	free(c.out);
+	free(c.err);
+}
+
+TAP_CASE(waits_of_threads_that_are_over_hide_no_deadlock, .id = "DIA-01")
+{
+	if (getenv("TAP_EMULATED"))
+		tap_skip("the process has threads of somebody else");
+	expect_deadlock_of("plain_threads_have_waited_before_a_run");
+	expect_deadlock_of("plain_threads_have_waited_in_a_run");
+	if (!TAP_SANITIZED) /* no threads after a fork */
+		expect_deadlock_of("a_plain_thread_waits_in_the_parent");
+}
+
 static void *writes_later(void *arg)
 {
 	tap_pause(100000000);
