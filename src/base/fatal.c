@@ -9,6 +9,9 @@
  *      waits. An exit() of the program's own is its business.
  * FA4  Once main has left, which fatal_leave() settles as the last of what exit() calls, no report
  *      begins, but for one of the leaving thread itself: it would be cut off.
+ * FA5  Who reports, or waits for the end, is stopped by nobody: fatal_begin() calls what
+ *      fatal_set_enter() was given, before anything else. It stood in the signal's handler (PR3)
+ *      for ever, the world being frozen.
  *
  * Locking: none. Go: throw and fatal in runtime/panic.go, print in runtime/print.go.
  */
@@ -22,6 +25,7 @@
 
 bool fatal_is_internal;
 static void (*fatal_report)(void);
+static void (*fatal_enter)(void);
 static atomic_of(uint32_t) fatal_owner; /* thread number of whoever prints, or leaves; 0: nobody */
 #define LEAVES UINT32_C(0x80000000)
 
@@ -159,10 +163,17 @@ void fatal_set_report(void (*report)(void))
 	fatal_report = report;
 }
 
+void fatal_set_enter(void (*enter)(void))
+{
+	fatal_enter = enter;
+}
+
 void fatal_begin(void)
 {
 	uint32_t owner = 0, self = (uint32_t)gettid();
 
+	if (fatal_enter)
+		fatal_enter();
 	if (cas_rlx(&fatal_owner, &owner, self)) /* relaxed: only one wins */
 		return;
 	if (owner == self)

@@ -32,6 +32,9 @@ void fatal_leave(void);
 /* Boot: how to print the stacks after a fatal error. Runs at most once, on the failing thread. */
 void fatal_set_report(void (*report)(void));
 
+/* Boot: what a thread does first, FA5. */
+void fatal_set_enter(void (*enter)(void));
+
 /* Understands %d %u %ld %lu %lld %llu %zu %x %lx %llx %p %s %c %% and a width with 0. */
 size_t format_v(char *buffer, size_t size, const char *fmt, va_list args);
 size_t format_to(char *buffer, size_t size, const char *fmt, ...)

@@ -457,6 +457,15 @@ static void report(void)
 	report_stack_enter(report_and_exit, NULL); /* DU3 */
 }
 
+/* FA5. The failing call may have begun without call_enter(). */
+static void stay_inside(void)
+{
+	struct m *mp = m_self();
+
+	if (mp)
+		store_rlx(&mp->at, AT_RUNTIME); /* relaxed: our own; we do not go back */
+}
+
 /* On sysmon's thread. */
 static void dump_and_exit(void)
 {
@@ -475,6 +484,7 @@ __attribute__((constructor)) static void dump_install(void)
 	(void)valgrind_stack_add((uintptr_t)capture.stack,
 				 (uintptr_t)capture.stack + sizeof(capture.stack));
 	fatal_set_report(report);
+	fatal_set_enter(stay_inside);
 	preempt_capture_hook = on_capture;
 	sysmon_dump_hook = dump_and_exit;
 }

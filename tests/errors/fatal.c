@@ -151,160 +151,32 @@ TAP_CASE(as_many_threads_as_the_limit_are_no_error, .procs = "1,2,4")
 	}
 }
 
-/* ---- the thread limit, and loops that make no call: each that is stopped keeps a thread ---- */
+/* ---- a report that takes longer than a slice ---- */
 
-static volatile int must_stop_looping;
-static int n_looped;
-
-static void loops_without_a_call(int64_t ns)
-{
-	int64_t end = ns ? tap_now() + ns : INT64_MAX;
-	while (!must_stop_looping && (end == INT64_MAX || tap_now() < end))
-		;
-	add(&n_looped, 1);
-}
-
-static void ticks(int n)
-{
-	for (int i = 0; i < n; i++)
-		goro_sleep(GORO_MS(2));
-}
-
-/* Only stopped goroutines have threads, and main sleeps. */
-GORO_CHILD(loops_on_all_threads_of_the_limit)
-{
-	int n = goro_maxprocs(0) + 1;
-	goro_maxthreads(n);
-	for (int i = 0; i < n; i++)
-		go(loops_without_a_call, (int64_t)0);
-	ticks(1000);
-	printf("went on");
-}
-
-/* There is no thread to which the P of a loop could go. */
-GORO_CHILD(loops_with_one_thread_for_each_p)
-{
-	int n = goro_maxprocs(0);
-	goro_maxthreads(n);
-	for (int i = 0; i < n; i++)
-		go(loops_without_a_call, (int64_t)0);
-	ticks(1000);
-	printf("went on");
-}
-
-TAP_CASE(loops_that_leave_no_thread_for_the_others_are_fatal, .procs = "1,2,4")
-{
-	static const char *const children[] = {"loops_on_all_threads_of_the_limit",
-					       "loops_with_one_thread_for_each_p"};
-	struct tap_child c;
-	for (int i = 0; i < 2; i++) {
-		tap_child(&c, children[i]);
-		expect_child(&c, 2, "fatal error: program exceeds ");
-		expect_contains(c.err, "-thread limit\n[see goro_maxthreads()]\n\n");
-		expect_contains(c.err, "ticks");
-		expect_str(c.out, "");
-		expect_ge(c.wall_ns, GORO_SEC(1));
-		expect_lt(c.wall_ns, GORO_SEC(5));
-	}
-}
-
-/* Whoever waits for a thread gets that of a loop that ends. */
-GORO_CHILD(loops_that_end_at_the_limit)
-{
-	int n = goro_maxprocs(0) + 1;
-	goro_maxthreads(n);
-	for (int i = 0; i < n; i++)
-		go(loops_without_a_call, GORO_MS(100));
-	ticks(10);
-	wait_for(load(&n_looped) == n);
-	printf("within");
-}
-
-/* One thread more than loops is enough. */
-GORO_CHILD(loops_for_long_within_the_limit)
-{
-	int n = goro_maxprocs(0) + 1;
-	goro_maxthreads(n + 1);
-	for (int i = 0; i < n; i++)
-		go(loops_without_a_call, (int64_t)0);
-	for (int64_t end = goro_now() + GORO_MS(1500); goro_now() < end;)
-		ticks(1);
-	must_stop_looping = 1;
-	wait_for(load(&n_looped) == n);
-	printf("within");
-}
-
-/* Main has its thread, which its locking keeps for it: it takes turns with the stopped. */
-GORO_CHILD(loops_beside_a_locked_main_at_the_limit)
-{
-	int n = goro_maxprocs(0) + 1;
-	goro_lock_thread();
-	goro_maxthreads(n + 1);
-	for (int i = 0; i < n; i++)
-		go(loops_without_a_call, (int64_t)0);
-	for (int64_t end = goro_now() + GORO_MS(1500); goro_now() < end;)
-		ticks(1);
-	must_stop_looping = 1;
-	wait_for(load(&n_looped) == n);
-	printf("within");
-}
-
-static void ticks_and_stops_the_loops(void *unused)
+static void parks_for_ever(void *unused)
 {
 	(void)unused;
-	for (int64_t end = goro_now() + GORO_MS(1500); goro_now() < end;)
-		ticks(1);
-	must_stop_looping = 1;
+	goro_chan_recv(NULL, NULL);
 }
 
-/* Likewise one that is pinned to its thread. */
-GORO_CHILD(loops_beside_a_pinned_one_at_the_limit)
+/* The call that finds out has not entered the runtime: its goroutine could be stopped. */
+GORO_CHILD(unlocks_what_is_not_locked_beside_many)
 {
-	struct goro_attr attr = {.pinned = true};
-	int n = goro_maxprocs(0) + 1;
-	require_eq(goro_spawn_attr(&attr, ticks_and_stops_the_loops, NULL), 0);
-	ticks(1);
-	goro_lock_thread();
-	goro_maxthreads(n + 2);
-	for (int i = 0; i < n; i++)
-		go(loops_without_a_call, (int64_t)0);
-	wait_for(load(&n_looped) == n);
-	printf("within");
+	goro_rwmutex m = {0};
+	for (int i = 0; i < 2000; i++)
+		require_eq(goro_spawn(parks_for_ever, NULL), 0);
+	wait_until_n_parked(2000, "chan receive (nil chan)");
+	goro_rwmutex_rdunlock(&m);
+	printf("went on");
 }
 
-static void loops_unstoppable(void)
+TAP_CASE(long_report_comes_to_its_end, .procs = "1,2,4", .is_race = true)
 {
-	goro_nopreempt_begin();
-	loops_without_a_call(GORO_MS(1500));
-	goro_nopreempt_end();
-}
-
-/* No thread more would help those that wait. */
-GORO_CHILD(loops_that_forbid_to_be_stopped_at_the_limit)
-{
-	int n = goro_maxprocs(0);
-	goro_maxthreads(n);
-	for (int i = 0; i < n; i++)
-		go(loops_unstoppable);
-	ticks(10);
-	wait_for(load(&n_looped) == n);
-	printf("within");
-}
-
-TAP_CASE(loops_at_the_limit_are_no_error_while_all_have_their_turn, .procs = "1,2,4")
-{
-	static const char *const children[] = {"loops_that_end_at_the_limit",
-					       "loops_for_long_within_the_limit",
-					       "loops_beside_a_locked_main_at_the_limit",
-					       "loops_beside_a_pinned_one_at_the_limit",
-					       "loops_that_forbid_to_be_stopped_at_the_limit"};
 	struct tap_child c;
-	for (size_t i = 0; i < sizeof(children) / sizeof(children[0]); i++) {
-		tap_child(&c, children[i]);
-		expect_child(&c, 0, "");
-		expect_str(c.out, "within");
-		expect_lt(c.wall_ns, GORO_SEC(6));
-	}
+	tap_child(&c, "unlocks_what_is_not_locked_beside_many");
+	expect_child(&c, 2, "fatal error: sync: RUnlock of unlocked RWMutex\n");
+	expect_contains(c.err, "\ngoroutine 2001 [chan receive (nil chan)]:\n");
+	expect_str(c.out, "");
 }
 
 /* ---- no threads ---- */
