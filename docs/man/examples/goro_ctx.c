@@ -24,9 +24,12 @@ static int search(goro_chan *found)
 	return n;
 }
 
+static goro_waitgroup told;
+
 static void is_told(void *what)
 {
 	printf("%s is told\n", (char *)what);
+	goro_waitgroup_done(&told);
 }
 
 int goro_main(int argc, char **argv)
@@ -43,10 +46,11 @@ int goro_main(int argc, char **argv)
 
 	/* A reason of one's own, and somebody who is told. */
 	goro_ctx *top = goro_ctx_with_cancel(NULL), *below = goro_ctx_with_cancel(top);
+	goro_waitgroup_add(&told, 1);
 	goro_after *after = goro_ctx_after(below, is_told, "somebody");
 	goro_ctx_cancel_reason(top, "enough");
 	goro_chan_recv(goro_ctx_done(below), NULL); /* closed */
-	goro_yield();
+	goro_waitgroup_wait(&told);
 	printf("%s\n", goro_ctx_reason(below));
 	goro_ctx_after_stop(after);
 
