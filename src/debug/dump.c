@@ -141,7 +141,8 @@ static uint32_t n_running, running_size;
 
 static void running_make(void)
 {
-	uint32_t n_m = load_rlx(&sched.n_m) + MAXPROCS_LIMIT; /* relaxed: some more may come */
+	/* Without the lock, which the one that crashed may have: some more may come. */
+	uint32_t n_m = *(const volatile uint32_t *)&sched.n_m + MAXPROCS_LIMIT;
 
 	running = os_mem_reserve(n_m * sizeof(*running));
 	running_size = running ? n_m : MAXPROCS_LIMIT;
