@@ -17,22 +17,11 @@ trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 LC_ALL=C
 export LC_ALL
-number=0 failed=0
+. "$top/tests/harness/tap.sh"
 blocks=
 case $($cc --version) in *clang*) blocks=-fblocks ;; esac
 flags="-std=gnu11 -O2 -Wall -Wextra $blocks -I$top/include -pthread"
 
-result() { # result STATUS NAME; the file log says more
-	number=$((number + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $number - $2"
-	else
-		echo "not ok $number - $2"
-		sed 's/^/# /' log 2>/dev/null | head -n 40
-		failed=1
-	fi
-	: >log
-}
 same() { # same FILE FILE: "<" is missing, ">" is too much
 	diff "$1" "$2" >log 2>&1
 }
@@ -219,5 +208,4 @@ EOT
 $cc $flags load.c -o prog -ldl >log 2>&1 && gives 28 ./prog "$B/libgoro.so"
 result $? "libgoro.so loaded at run time"
 
-echo "1..$number"
-exit $failed
+tap_end

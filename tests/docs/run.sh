@@ -14,21 +14,7 @@ root=$PWD
 : "${B:=build}" "${CC:=cc}" "${LIB:=build/libgoro.a}"
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
-number=0
-failed=0
-
-# result STATUS NAME: a TAP line; the file "said" becomes comments when it failed.
-result()
-{
-	number=$((number + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $number - $2"
-	else
-		echo "not ok $number - $2"
-		sed 's/^/# /' "$work/said"
-		failed=$((failed + 1))
-	fi
-}
+. tests/harness/tap.sh
 
 # part NAME: the fenced block that follows the README's comment "test: NAME".
 part()
@@ -43,7 +29,7 @@ part()
 # none FILE NAME: the check passes when the file, with what is wrong, is empty.
 none()
 {
-	cp "$1" "$work/said"
+	cp "$1" "$log"
 	[ ! -s "$1" ]
 	result $? "$2"
 }
@@ -61,24 +47,24 @@ ln -s "$lib" "$work/readme/build/libgoro.a"
 part 'program squares.c' >"$work/readme/squares.c"
 part output >"$work/expected"
 command=$(part command | sed "s|^cc |$CC $blocks |")
-: >"$work/said"
+: >"$log"
 [ -s "$work/readme/squares.c" ] && [ -s "$work/expected" ] && [ -n "$command" ]
 result $? "the README has a program, a command and an output"
 
-(cd "$work/readme" && sh -c "$command") >"$work/output" 2>"$work/said"
+(cd "$work/readme" && sh -c "$command") >"$work/output" 2>"$log"
 status=$?
-diff "$work/expected" "$work/output" >>"$work/said" || status=1
-[ ! -s "$work/said" ] || status=1
+diff "$work/expected" "$work/output" >>"$log" || status=1
+[ ! -s "$log" ] || status=1
 result $status "the README's command compiles its program without a warning, and the output is the one shown"
 
 lines=$(wc -l <"$work/readme/squares.c")
-echo "it has $lines lines" >"$work/said"
+echo "it has $lines lines" >"$log"
 [ "$lines" -le 22 ]
 result $? "the README's program has about 20 lines"
 
-(cd "$work/readme" && CC="$CC" "$goro" run squares.c) >"$work/output" 2>"$work/said"
+(cd "$work/readme" && CC="$CC" "$goro" run squares.c) >"$work/output" 2>"$log"
 status=$?
-diff "$work/expected" "$work/output" >>"$work/said" || status=1
+diff "$work/expected" "$work/output" >>"$log" || status=1
 result $status "goro run does the same"
 
 # The command lines of "How to use it", as they stand there.
@@ -88,14 +74,14 @@ cp "$work/readme/prog.c" "$work/readme/prog.cc"
 for compiler in cc clang c++; do
 	command -v $compiler >/dev/null || continue
 	(cd "$work/readme" && rm -f a.out && sh -c "$(sed -n "s/^$compiler -std=.* prog\..*/&/p" "$root/README.md")" &&
-		./a.out) >"$work/said" 2>&1
-	[ $? = 17 ] && [ "$(wc -c <"$work/said")" = 0 ]
+		./a.out) >"$log" 2>&1
+	[ $? = 17 ] && [ "$(wc -c <"$log")" = 0 ]
 	result $? "the README's line for $compiler makes a program"
 done
-(cd "$root" && sh -c "$(grep -o 'build/goro run examples/[a-z]*\.c' README.md | sed "s|^build/goro|$goro|")") >"$work/said" 2>&1
+(cd "$root" && sh -c "$(grep -o 'build/goro run examples/[a-z]*\.c' README.md | sed "s|^build/goro|$goro|")") >"$log" 2>&1
 result $? "the README's line for one example runs it"
 
-echo "bench and /bench must each stand alone on a line" >"$work/said"
+echo "bench and /bench must each stand alone on a line" >"$log"
 [ "$(grep -c -x -e '<!-- bench -->' -e '<!-- /bench -->' README.md)" = 2 ]
 result $? "the README has the place for the figures"
 
@@ -175,7 +161,7 @@ fields()
 	grep -E '^(SCHED [0-9]|  [PMG][0-9]+: )' | sed -E 's/^( *)([A-Z]+) *[0-9]+[a-z:]*/\2/
 		s/=waiting\([^=]*\)/=waiting()/; s/=(waiting\(\))/_\1/; s/=[^ ]*/=/g; s/\[[0-9 ]*\]/[]/' | sort -u
 }
-: >"$work/said"
+: >"$log"
 for detail in 0 1; do
 	(cd "$work" && CC="$CC" GORODEBUG=schedtrace=10,scheddetail=$detail "$goro" run trace.c)
 done 2>&1 | fields >"$work/in_output"
@@ -224,5 +210,4 @@ grep -rhoE '^ \* [A-Z]{2}[0-9]+ ' src | tr -d ' *' | sort -u >"$work/in_src"
 cat docs/internals/*.md | grep -owE '[A-Z]{2}[0-9]+' | sort -u >"$work/in_docs"
 both "$work/in_src" "$work/in_docs" src docs/internals "docs/internals tells every numbered invariant of src, and no other"
 
-echo "1..$number"
-[ $failed = 0 ]
+tap_end

@@ -14,31 +14,11 @@ trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 
 strict="-Wall -Wextra -Wpedantic -Werror -Wno-psabi -I$root/include -I$here"
-number=0
-failed=0
+. "$here/../harness/tap.sh"
 
 have()
 {
 	command -v "$1" >/dev/null 2>&1
-}
-
-# result STATUS NAME: a TAP line; the log becomes comments when it failed.
-result()
-{
-	number=$((number + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $number - $2"
-	else
-		echo "not ok $number - $2"
-		sed 's/^/# /' log
-		failed=$((failed + 1))
-	fi
-}
-
-skip()
-{
-	number=$((number + 1))
-	echo "ok $number - $1 # SKIP $2"
 }
 
 # compiles NAME COMMAND...
@@ -237,5 +217,4 @@ for cxx in g++ clang++; do
 	done
 done
 
-echo "1..$number"
-[ $failed = 0 ]
+tap_end

@@ -18,8 +18,8 @@ case $($cc --version 2>/dev/null) in *clang*) blocks=-fblocks ;; esac
 
 work=$(mktemp -d /tmp/goro-libs.XXXXXX) || exit 1
 servers=
-number=0
-failed=0
+tap_says=1
+. tests/harness/tap.sh
 
 # end PID: it is asked to end, and waited for; after ten seconds it is killed.
 end()
@@ -42,25 +42,6 @@ leave()
 trap leave EXIT
 trap 'exit 1' HUP INT TERM
 
-# result STATUS NAME: a TAP line; the log becomes comments.
-result()
-{
-	number=$((number + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $number - $2"
-	else
-		echo "not ok $number - $2"
-		failed=$((failed + 1))
-	fi
-	tail -n 20 "$work/log" | sed 's/^/# /'
-}
-
-skip()
-{
-	number=$((number + 1))
-	echo "ok $number - $1 # SKIP $2"
-}
-
 # built NAME PACKAGE: the program of that name, in $work. False: skipped, or it does not compile.
 built()
 {
@@ -69,7 +50,7 @@ built()
 		return 1
 	fi
 	$cc -std=gnu11 -O2 -g -Wall -Wextra $blocks -Iinclude "tests/libs/$1.c" "$lib" $flags -pthread \
-		-o "$work/$1" >"$work/log" 2>&1 && [ ! -s "$work/log" ]
+		-o "$work/$1" >"$log" 2>&1 && [ ! -s "$log" ]
 	built=$?
 	result $built "$1 is built without a warning"
 	return $built
@@ -82,7 +63,7 @@ crowd()
 	shift 2
 	for procs in 1 2 4; do
 		# QUIT shows what every goroutine is at.
-		GORO_MAXPROCS=$procs timeout -s QUIT -k 20 150 "$work/$program" "$@" >"$work/log" 2>&1
+		GORO_MAXPROCS=$procs timeout -s QUIT -k 20 150 "$work/$program" "$@" >"$log" 2>&1
 		result $? "$name, $procs Ps"
 	done
 }
@@ -135,7 +116,7 @@ redis_start()
 	for try in 1 2 3; do
 		free_port
 		redis-server --bind 127.0.0.1 --port "$port" --unixsocket "$work/redis.sock" --save '' \
-			--appendonly no --daemonize no --dir "$work" >"$work/log" 2>&1 &
+			--appendonly no --daemonize no --dir "$work" >"$log" 2>&1 &
 		server=$!
 		if ready $server redis-cli -s "$work/redis.sock" ping; then
 			servers="$servers $server"
@@ -175,11 +156,11 @@ postgres_start()
 {
 	data=$work/pg
 	mkdir "$data" && chmod 755 "$work" && chown "$pg_user" "$data" || return 1
-	(unprivileged "$pg_bin/initdb" -D "$data/db" -U goro -A trust --no-sync) >"$work/log" 2>&1 || return 1
+	(unprivileged "$pg_bin/initdb" -D "$data/db" -U goro -A trust --no-sync) >"$log" 2>&1 || return 1
 	for try in 1 2 3; do
 		free_port
 		(unprivileged "$pg_bin/postgres" -D "$data/db" -k "$data" -p "$port" \
-			-c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=100) >"$work/log" 2>&1 &
+			-c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=100) >"$log" 2>&1 &
 		server=$!
 		if ready $server "$pg_bin/pg_isready" -h "$data" -p "$port"; then
 			servers="$servers $server"
@@ -218,5 +199,4 @@ for one in ${*:-sqlite curl redis postgres}; do
 	*) echo "Bail out! there is no library $one"; exit 1 ;;
 	esac
 done
-echo "1..$number"
-[ $failed = 0 ]
+tap_end

@@ -14,38 +14,17 @@ case $LIB in /*) lib=$LIB ;; *) lib=$root/$LIB ;; esac
 case $B in /*) goro=$B/goro ;; *) goro=$root/$B/goro ;; esac
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
-number=0
-failed=0
-
-# result STATUS NAME: a TAP line; the file "said" becomes comments when it failed.
-result()
-{
-	number=$((number + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $number - $2"
-	else
-		echo "not ok $number - $2"
-		sed 's/^/# /' "$work/said"
-		failed=$((failed + 1))
-	fi
-	: >"$work/said"
-}
+. tests/harness/tap.sh
 
 # empty NAME: the check passes when nothing was said.
 empty()
 {
-	[ ! -s "$work/said" ]
+	[ ! -s "$log" ]
 	result $? "$1"
 }
 
-skip()
-{
-	number=$((number + 1))
-	echo "ok $number - $1 # SKIP $2"
-}
-
-: >"$work/said"
-tools/man -c "$work/man" >"$work/said" 2>&1
+: >"$log"
+tools/man -c "$work/man" >"$log" 2>&1
 result $? "goro.h, docs/man/families and the examples fit together"
 find "$work/man" -name '*.[137]' | sort >"$work/all"
 while read -r file; do
@@ -63,10 +42,10 @@ finds()
 	cp -r include "$work/copy/include"
 	mkdir -p "$work/copy/docs"
 	cp -r docs/man "$work/copy/docs/man"
-	(cd "$work/copy" && sh -c "$3") >"$work/said" 2>&1
-	"$work/copy/tools/man" -c "$work/copy/out" >>"$work/said" 2>&1
+	(cd "$work/copy" && sh -c "$3") >"$log" 2>&1
+	"$work/copy/tools/man" -c "$work/copy/out" >>"$log" 2>&1
 	status=$?
-	[ $status = 1 ] && grep -qF -- "$1" "$work/said"
+	[ $status = 1 ] && grep -qF -- "$1" "$log"
 	result $? "$2"
 }
 finds "goro_unheard_of of goro.h is in no page" "a function that is in no page is found" \
@@ -96,20 +75,20 @@ finds "goro_run sees goro_gone, which is no page" "a reference that leads nowher
 
 grep -v -e '^#' -e '_$' -e '^$' tests/abi/symbols.txt | while read -r name; do
 	[ -s "$work/man/man3/$name.3" ] || echo "man 3 $name finds nothing"
-done >"$work/said"
+done >"$log"
 empty "every exported function has a page of its name"
 
 while read -r file; do
 	target=$(sed -n 's/^\.so //p' "$file")
 	[ -z "$target" ] || grep -q '^\.TH' "$work/man/$target" || echo "$file leads to $target, which is no page"
-done <"$work/all" >"$work/said"
+done <"$work/all" >"$log"
 empty "links lead to pages"
 
 for section in NAME SYNOPSIS DESCRIPTION 'BLOCKING AND CALLERS' 'GO COUNTERPART' EXAMPLE 'SEE ALSO'; do
 	for file in $(grep '\.3$' "$work/pages"); do
 		grep -qx "\.SH $section" "$file" || echo "$file has no $section"
 	done
-done >"$work/said"
+done >"$log"
 empty "every page of section 3 has its sections"
 
 # What a page refers to is there; a few pages are other people's.
@@ -117,24 +96,24 @@ cat $(cat "$work/pages") | grep '^\.BR ' | grep -o '[A-Za-z_]* ([137])' | sort -
 	section=$(echo "$section" | tr -d '()')
 	case $name in cc) continue ;; esac
 	[ -s "$work/man/man$section/$name.$section" ] || echo "there is no $name($section)"
-done >"$work/said"
+done >"$log"
 empty "references lead to pages"
 
 "$goro" help | sed -n 's/^  goro \([a-z]*\).*/\1/p' >"$work/commands"
 tr -d '\\' <"$work/man/man1/goro.1" >"$work/goro.1"
-[ -s "$work/commands" ] || echo "goro help names no command" >"$work/said"
+[ -s "$work/commands" ] || echo "goro help names no command" >"$log"
 while read -r command; do
 	grep -q "goro $command" "$work/goro.1" || echo "goro.1 has no command $command"
-done <"$work/commands" >>"$work/said"
+done <"$work/commands" >>"$log"
 for variable in $(grep -oh 'getenv("[A-Z]*")\|"[A-Z]*FLAGS"' cmd/*.c | grep -o '[A-Z][A-Z]*' | grep -vx PATH | sort -u); do
 	grep -qw "$variable" "$work/goro.1" || echo "goro.1 has no $variable"
-done >>"$work/said"
+done >>"$log"
 empty "goro(1) tells every command and variable"
 
 for variable in $(grep -rhoE '"(GORO_[A-Z]+|GORODEBUG|GOMAXPROCS)"' src | tr -d '"' | sort -u); do
 	[ "$variable" = GORO_FAULT ] && continue # of builds for tests
 	grep -qw "$variable" "$work/man/man7/goro.7" || echo "goro.7 has no $variable"
-done >"$work/said"
+done >"$log"
 empty "goro(7) tells every variable that the library reads"
 
 # --- formatting -------------------------------------------------------------------------------------------
@@ -177,20 +156,20 @@ FNR == 1 {
 END {
 	if (depth || is_example)
 		print last ": .RS or .EX without an end"
-}' $(cat "$work/pages") >"$work/said"
+}' $(cat "$work/pages") >"$log"
 empty "pages have only what they should"
 
 if command -v man >/dev/null && command -v groff >/dev/null; then
 	while read -r file; do
 		LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "$file" 2>&1 >/dev/null
 		[ -s "$file" ] || echo "$file is empty"
-	done <"$work/pages" >"$work/said"
+	done <"$work/pages" >"$log"
 	empty "man formats every page without a warning"
 	# A number of its own: the formatted page says what the source says.
-	LC_ALL=C.UTF-8 MANWIDTH=80 man -P cat -E UTF-8 -l -Tutf8 "$work/man/man3/goro_chan.3" 2>>"$work/said" |
+	LC_ALL=C.UTF-8 MANWIDTH=80 man -P cat -E UTF-8 -l -Tutf8 "$work/man/man3/goro_chan.3" 2>>"$log" |
 		sed 's/.\x08//g; s/\x1b\[[0-9;]*m//g' >"$work/formatted"
 	for text in 'goro_chan_recv(goro_chan \*c, void \*elem);' '"send on closed channel"' '-ETIMEDOUT' 'sum: 30'; do
-		grep -q -e "$text" "$work/formatted" || echo "goro_chan(3) does not show $text" >>"$work/said"
+		grep -q -e "$text" "$work/formatted" || echo "goro_chan(3) does not show $text" >>"$log"
 	done
 	empty "man shows prototypes, panics, errors and the example's output"
 else
@@ -204,26 +183,26 @@ for awk in gawk mawk original-awk 'busybox awk'; do
 		skip "$awk makes the same pages" "there is none"
 		continue
 	fi
-	AWK=$awk tools/man -c "$work/other" >"$work/said" 2>&1 && diff -r "$work/man" "$work/other" >>"$work/said" 2>&1
+	AWK=$awk tools/man -c "$work/other" >"$log" 2>&1 && diff -r "$work/man" "$work/other" >>"$log" 2>&1
 	result $? "$awk makes the same pages"
 done
 
 # --- installing -------------------------------------------------------------------------------------------
 
-$MAKE --no-print-directory install-man DESTDIR="$work/root" PREFIX=/usr >"$work/said" 2>&1 &&
-	diff -r "$work/man" "$work/root/usr/share/man" >>"$work/said" 2>&1
+$MAKE --no-print-directory install-man DESTDIR="$work/root" PREFIX=/usr >"$log" 2>&1 &&
+	diff -r "$work/man" "$work/root/usr/share/man" >>"$log" 2>&1
 result $? "make install-man installs them"
 if command -v man >/dev/null && command -v groff >/dev/null; then
 	for name in goro_chan_send go goro_run; do
 		man -M "$work/root/usr/share/man" -P cat 3 $name 2>&1 | grep -q 'SYNOPSIS' ||
 			echo "man 3 $name does not show a page"
-	done >"$work/said"
+	done >"$log"
 	empty "man finds a page by the name of each function on it"
 else
 	skip "man finds a page by the name of each function on it" "no man, or no groff"
 fi
-$MAKE --no-print-directory uninstall DESTDIR="$work/root" PREFIX=/usr >"$work/said" 2>&1
-find "$work/root" -name '*.[137]' >>"$work/said"
+$MAKE --no-print-directory uninstall DESTDIR="$work/root" PREFIX=/usr >"$log" 2>&1
+find "$work/root" -name '*.[137]' >>"$log"
 [ "$(find "$work/root" -name '*.[137]' | wc -l)" = 0 ]
 result $? "make uninstall takes them away"
 
@@ -244,18 +223,17 @@ while read -r compiler; do
 			sed 's/^ \*   //' >"$work/expected"
 		# shellcheck disable=SC2086
 		$compiler -std=gnu11 -Wall -Wextra -O2 $blocks -Iinclude "$example" "$lib" -pthread \
-			-o "$work/example" >"$work/said" 2>&1
-		[ ! -s "$work/said" ] && [ -s "$work/expected" ] &&
-			timeout 20 "$work/example" >"$work/output" 2>"$work/said" </dev/null &&
-			diff "$work/expected" "$work/output" >>"$work/said" && [ ! -s "$work/said" ]
+			-o "$work/example" >"$log" 2>&1
+		[ ! -s "$log" ] && [ -s "$work/expected" ] &&
+			timeout 20 "$work/example" >"$work/output" 2>"$log" </dev/null &&
+			diff "$work/expected" "$work/output" >>"$log" && [ ! -s "$log" ]
 		result $? "$name, by $compiler, prints what its page says"
 	done
 done <"$work/compilers"
 for example in docs/man/examples/*.c; do
 	name=$(basename "$example" .c)
 	[ "$name" = goro ] || grep -q "^page $name " docs/man/families || echo "$example: there is no page $name"
-done >"$work/said"
+done >"$log"
 empty "every example belongs to a page"
 
-echo "1..$number"
-[ $failed = 0 ]
+tap_end

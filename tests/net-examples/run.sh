@@ -17,8 +17,7 @@ cd "$(dirname "$0")/../.." || exit 1
 work=$(mktemp -d /tmp/goro-net-examples.XXXXXX) || exit 1
 chmod 755 "$work"
 servers=
-number=0
-failed=0
+. tests/harness/tap.sh
 
 # end PID: it is asked to end, and waited for; after ten seconds it is killed. Its status.
 end()
@@ -42,36 +41,18 @@ leave()
 trap leave EXIT
 trap 'exit 1' HUP INT TERM
 
-ok() # ok STATUS NAME: a TAP line; what failed shows the log.
-{
-	number=$((number + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $number - $2"
-		return
-	fi
-	echo "not ok $number - $2"
-	failed=$((failed + 1))
-	tail -n 20 "$work/log" 2>/dev/null | cat -v | cut -c 1-200 | sed 's/^/# /'
-}
-
-skip() # skip NAME WHY
-{
-	number=$((number + 1))
-	echo "ok $number - $1 # SKIP $2"
-}
-
 is() # is WHAT EXPECTED NAME
 {
 	[ "$1" = "$2" ]
 	is=$?
-	printf 'expected: %s\nhave: %s\n' "$2" "$1" >"$work/log"
-	ok $is "$3"
+	printf 'expected: %s\nhave: %s\n' "$2" "$1" >"$log"
+	result $is "$3"
 }
 
 same() # same FILE FILE NAME
 {
-	cmp "$1" "$2" >"$work/log" 2>&1
-	ok $? "$3"
+	cmp "$1" "$2" >"$log" 2>&1
+	result $? "$3"
 }
 
 missing() # missing NAME COMMAND...: skipped, since one is not there.
@@ -104,8 +85,8 @@ serve()
 		kill -0 $server 2>/dev/null || break
 		sleep 0.05
 	done
-	cp "$work/$name.err" "$work/log"
-	ok 1 "$name starts"
+	cp "$work/$name.err" "$log"
+	result 1 "$name starts"
 	return 1
 }
 
@@ -114,16 +95,16 @@ stopped()
 {
 	end $server
 	status=$?
-	cat "$work/$1.err" >"$work/log"
+	cat "$work/$1.err" >"$log"
 	[ $status = "${2:-0}" ] && [ ! -s "$work/$1.err" ]
-	ok $? "$1 ends with status ${2:-0} and has said nothing"
+	result $? "$1 ends with status ${2:-0} and has said nothing"
 }
 
 say() # say ARGUMENT...: what it answers, into $work/heard.
 {
-	timeout 30 "$work/say" "$@" "$port" >"$work/heard" 2>"$work/log"
+	timeout 30 "$work/say" "$@" "$port" >"$work/heard" 2>"$log"
 	said=$?
-	head -c 400 "$work/heard" >>"$work/log"
+	head -c 400 "$work/heard" >>"$log"
 	return $said
 }
 
@@ -131,8 +112,8 @@ knows_no_service() # knows_no_service NAME ARGUMENT...: what it says of an addre
 {
 	name=$1
 	shift
-	timeout 20 "$bin/$name" "$@" >"$work/log" 2>&1
-	is "$? $(grep -c ': no such host or service' "$work/log")" "2 1" "$name: a service that nobody knows"
+	timeout 20 "$bin/$name" "$@" >"$log" 2>&1
+	is "$? $(grep -c ': no such host or service' "$log")" "2 1" "$name: a service that nobody knows"
 }
 
 # --- echo -------------------------------------------------------------------------------------------------
@@ -151,7 +132,7 @@ test_echo()
 	say <"$work/little"
 	same "$work/little" "$work/heard" "echo: out of descriptors for a while, then it goes on"
 	grep -q 'accept: Too many open files' "$work/echo.err"
-	ok $? "echo: and it said so"
+	result $? "echo: and it said so"
 	end $server
 	knows_no_service echo 127.0.0.1:nosuchservice
 }
@@ -297,18 +278,18 @@ httpd_stop()
 httpd_load()
 {
 	if ! missing "httpd: ab" ab; then
-		ab -q -n 20000 -c 32 -k "http://127.0.0.1:$port/" >"$work/log" 2>&1 &&
-			grep -q '^Failed requests: *0$' "$work/log" &&
-			grep -q '^Keep-Alive requests: *20000$' "$work/log"
-		ok $? "httpd: ab -k, 20000 requests"
-		ab -q -n 3000 -c 32 "http://127.0.0.1:$port/" >"$work/log" 2>&1 &&
-			grep -q '^Failed requests: *0$' "$work/log"
-		ok $? "httpd: ab, 3000 connections"
+		ab -q -n 20000 -c 32 -k "http://127.0.0.1:$port/" >"$log" 2>&1 &&
+			grep -q '^Failed requests: *0$' "$log" &&
+			grep -q '^Keep-Alive requests: *20000$' "$log"
+		result $? "httpd: ab -k, 20000 requests"
+		ab -q -n 3000 -c 32 "http://127.0.0.1:$port/" >"$log" 2>&1 &&
+			grep -q '^Failed requests: *0$' "$log"
+		result $? "httpd: ab, 3000 connections"
 	fi
 	if ! missing "httpd: wrk" wrk; then
-		wrk -t 1 -c 64 -d 2 "http://127.0.0.1:$port/" >"$work/log" 2>&1 &&
-			! grep -E 'Socket errors|Non-2xx' "$work/log"
-		ok $? "httpd: wrk, 64 connections"
+		wrk -t 1 -c 64 -d 2 "http://127.0.0.1:$port/" >"$log" 2>&1 &&
+			! grep -E 'Socket errors|Non-2xx' "$log"
+		result $? "httpd: wrk, 64 connections"
 	fi
 	say -n 100 -k -t 1 </dev/null
 	is "$(get /)" 200 "httpd: more connections than it takes at a time, then it goes on"
@@ -339,11 +320,11 @@ test_httpd()
 	say -n 60 -k -t 1 </dev/null
 	is "$(get /)" 200 "httpd: out of descriptors for a while, then it goes on"
 	grep -q 'accept: Too many open files' "$work/httpd.err"
-	ok $? "httpd: and it said so"
+	result $? "httpd: and it said so"
 	end $server
-	"$bin/httpd" 127.0.0.1:0 "$work/none" >"$work/log" 2>&1
+	"$bin/httpd" 127.0.0.1:0 "$work/none" >"$log" 2>&1
 	is $? 2 "httpd: no such folder"
-	"$bin/httpd" nowhere "$work/www" >"$work/log" 2>&1
+	"$bin/httpd" nowhere "$work/www" >"$log" 2>&1
 	is $? 2 "httpd: no address"
 }
 
@@ -384,11 +365,11 @@ redisd_commands()
 	is "$(r mset x 1 y 2) $(r del x y none) $(r exists x y)" "OK 2 0" "redisd: MSET, DEL, EXISTS"
 	is "$(r nonsense)" "ERR unknown command 'nonsense'" "redisd: an unknown command"
 	is "$(r get)" "ERR wrong number of arguments for 'get' command" "redisd: too few words"
-	timeout 10 redis-cli -p "$port" -x set blob <"$work/megabytes" >"$work/log"
+	timeout 10 redis-cli -p "$port" -x set blob <"$work/megabytes" >"$log"
 	timeout 10 redis-cli -p "$port" get blob | head -c "$(wc -c <"$work/megabytes")" >"$work/got"
 	same "$work/megabytes" "$work/got" "redisd: a large value"
 	is "$(r flushall) $(r dbsize)" "OK 0" "redisd: FLUSHALL"
-	seq 1 5000 | sed 's/.*/SET key:& value:&/' | timeout 20 redis-cli -p "$port" --pipe >"$work/log" 2>&1
+	seq 1 5000 | sed 's/.*/SET key:& value:&/' | timeout 20 redis-cli -p "$port" --pipe >"$log" 2>&1
 	is "$(r dbsize) $(r get key:4711)" "5000 value:4711" "redisd: redis-cli --pipe"
 }
 
@@ -438,7 +419,7 @@ redisd_topics()
 		[ "$(r publish other x)" = 3 ] && break
 		sleep 0.05
 	done
-	for i in $(seq 1 50); do r publish news "message $i"; done >"$work/log"
+	for i in $(seq 1 50); do r publish news "message $i"; done >"$log"
 	is "$(r publish nobody x)" 0 "redisd: PUBLISH to nobody"
 	seq 1 50 | sed 's/.*/news message &/' | tr '\n' ' ' >"$work/expected"
 	sleep 0.3
@@ -456,10 +437,10 @@ redisd_topics()
 	head -c 1000000 /dev/zero | tr '\0' x >"$work/flood"
 	for i in $(seq 1 60); do
 		timeout 10 redis-cli -p "$port" -x publish flood <"$work/flood"
-	done | sort | uniq -c | tr -s ' \n' '  ' >"$work/log"
-	tail -c 100 "$work/log" >"$work/got"
+	done | sort | uniq -c | tr -s ' \n' '  ' >"$log"
+	tail -c 100 "$log" >"$work/got"
 	grep -q ' 0 ' "$work/got" && grep -q ' 1 ' "$work/got"
-	ok $? "redisd: a subscriber that does not read is dropped"
+	result $? "redisd: a subscriber that does not read is dropped"
 	kill $deaf 2>/dev/null
 	is "$(r ping)" PONG "redisd: and the others go on"
 }
@@ -473,9 +454,9 @@ redisd_limits()
 		"redisd: a command for which there is no memory"
 	for i in $(seq 1 120); do
 		head -c 100000 "$work/large" | timeout 10 redis-cli -p "$port" -x set "k$i" 2>&1
-	done | cut -c 1-3 | sort | uniq -c | tr -s ' \n' '  ' >"$work/log"
-	grep -q 'OK' "$work/log" && grep -q 'OOM' "$work/log"
-	ok $? "redisd: values for which there is none"
+	done | cut -c 1-3 | sort | uniq -c | tr -s ' \n' '  ' >"$log"
+	grep -q 'OK' "$log" && grep -q 'OOM' "$log"
+	result $? "redisd: values for which there is none"
 	is "$(r flushall) $(r set a b) $(r get a)" "OK OK b" "redisd: when it is given back"
 	say -k -t 5 </dev/null
 	is $said 0 "redisd: an idle connection is closed"
@@ -484,7 +465,7 @@ redisd_limits()
 	say -n 60 -k -t 1 </dev/null
 	is "$(r ping)" PONG "redisd: out of descriptors for a while, then it goes on"
 	grep -q 'accept: Too many open files' "$work/redisd.err"
-	ok $? "redisd: and it said so"
+	result $? "redisd: and it said so"
 	end $server
 }
 
@@ -499,13 +480,13 @@ test_redisd()
 	for many in 1 16; do
 		for case in ping,set,get,incr,mset; do
 			timeout 60 redis-benchmark -p "$port" -t $case -n 20000 -P $many -r 1000 --csv \
-				>"$work/log" 2>&1 && [ "$(grep -c '^"[A-Z]' "$work/log")" -ge 6 ] &&
-				! grep -i -E 'error|warning' "$work/log"
-			ok $? "redisd: redis-benchmark -t $case -P $many"
+				>"$log" 2>&1 && [ "$(grep -c '^"[A-Z]' "$log")" -ge 6 ] &&
+				! grep -i -E 'error|warning' "$log"
+			result $? "redisd: redis-benchmark -t $case -P $many"
 		done
 	done
 	[ ! -s "$work/redisd.err" ]
-	ok $? "redisd has said nothing"
+	result $? "redisd has said nothing"
 	redisd_limits
 }
 
@@ -514,7 +495,7 @@ test_redisd()
 tls() # tls [OPTION]...: it does not end by itself when its input does, but at the latest in 20 s.
 {
 	exec timeout 20 openssl s_client -connect "127.0.0.1:$port" -CAfile "$work/cert.pem" \
-		-verify_return_error -quiet "$@" 2>"$work/log"
+		-verify_return_error -quiet "$@" 2>"$log"
 }
 
 tls_echoes() # tls_echoes FILE ANSWER [OPTION]...: what is in the file comes back.
@@ -537,7 +518,7 @@ test_tls_echo()
 	[ -x "$bin/tls_echo" ] || { skip tls_echo "its library is not installed"; return; }
 	missing tls_echo openssl && return
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$work/key.pem" \
-		-out "$work/cert.pem" -days 2 -subj /CN=localhost >"$work/log" 2>&1
+		-out "$work/cert.pem" -days 2 -subj /CN=localhost >"$log" 2>&1
 	serve tls_echo 127.0.0.1:0 "$work/cert.pem" "$work/key.pem" || return
 	base64 -w 64 "$work/megabytes" >"$work/lines"
 	for version in 1_2 1_3; do
@@ -565,8 +546,8 @@ test_tls_echo()
 	is "$(cat "$work/got")" "client 1" "tls_echo: and it goes on"
 	end $server
 	[ ! -s "$work/tls_echo.err" ]
-	ok $? "tls_echo has said nothing"
-	"$bin/tls_echo" 127.0.0.1:0 "$work/none" "$work/key.pem" >"$work/log" 2>&1
+	result $? "tls_echo has said nothing"
+	"$bin/tls_echo" 127.0.0.1:0 "$work/none" "$work/key.pem" >"$log" 2>&1
 	is $? 2 "tls_echo: no such certificate"
 	knows_no_service tls_echo 127.0.0.1:nosuchservice "$work/cert.pem" "$work/key.pem"
 }
@@ -661,7 +642,7 @@ proxy_nginx()
 				uwsgi_temp_path $work/nginx.tmp4; scgi_temp_path $work/nginx.tmp5;
 				server { listen 127.0.0.1:$free; root $work/nginx; } }
 		END
-		nginx -p "$work" -c "$work/nginx.conf" >"$work/log" 2>&1 &
+		nginx -p "$work" -c "$work/nginx.conf" >"$log" 2>&1 &
 		nginx=$!
 		ready $nginx curl -sf -o /dev/null "http://127.0.0.1:$free/big" && break
 		end $nginx
@@ -671,9 +652,9 @@ proxy_nginx()
 	is "$(get /big)" 200 "proxy: a file of nginx's"
 	same "$work/megabytes" "$work/got" "proxy: whole"
 	if ! missing "proxy before nginx: wrk" wrk; then
-		wrk -t 1 -c 32 -d 1 "http://127.0.0.1:$port/none" >"$work/log" 2>&1
-		grep -q '^Requests/sec' "$work/log" && ! grep 'Socket errors' "$work/log"
-		ok $? "proxy: wrk through it, 32 connections"
+		wrk -t 1 -c 32 -d 1 "http://127.0.0.1:$port/none" >"$log" 2>&1
+		grep -q '^Requests/sec' "$log" && ! grep 'Socket errors' "$log"
+		result $? "proxy: wrk through it, 32 connections"
 	fi
 	stopped proxy
 	end $nginx
@@ -699,12 +680,12 @@ proxy_postgres()
 	id postgres >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && pg_user=postgres
 	mkdir "$work/pg"
 	[ "$(id -u)" != 0 ] || chown "$pg_user" "$work/pg"
-	(unprivileged "$pg_bin/initdb" -D "$work/pg/db" -U goro -A trust --no-sync) >"$work/log" 2>&1
-	ok $? "a PostgreSQL is made" || return
+	(unprivileged "$pg_bin/initdb" -D "$work/pg/db" -U goro -A trust --no-sync) >"$log" 2>&1
+	result $? "a PostgreSQL is made" || return
 	for try in 1 2 3; do
 		free_port
 		(unprivileged "$pg_bin/postgres" -D "$work/pg/db" -k "$work/pg" -p "$free" -h 127.0.0.1 \
-			-c fsync=off) >"$work/log" 2>&1 &
+			-c fsync=off) >"$log" 2>&1 &
 		postgres=$!
 		ready $postgres "$pg_bin/pg_isready" -h 127.0.0.1 -p "$free" && break
 		end $postgres
@@ -715,14 +696,14 @@ proxy_postgres()
 	is "$(timeout 20 "$pg_bin/psql" -X -A -t "$url" -c 'select sum(i) from generate_series(1, 100000) i')" \
 		5000050000 "proxy: psql through it"
 	timeout 20 "$pg_bin/psql" -X -q "$url" -c 'create table t (s text)' -c '\copy t from stdin' \
-		<"$work/lines" >"$work/log" 2>&1
-	timeout 20 "$pg_bin/psql" -X -q "$url" -c '\copy t to stdout' >"$work/got" 2>>"$work/log"
+		<"$work/lines" >"$log" 2>&1
+	timeout 20 "$pg_bin/psql" -X -q "$url" -c '\copy t to stdout' >"$work/got" 2>>"$log"
 	same "$work/lines" "$work/got" "proxy: a copy in and a copy out"
 	if [ -x "$pg_bin/pgbench" ]; then
-		timeout 60 "$pg_bin/pgbench" -i -q -h 127.0.0.1 -p "$port" -U goro postgres >"$work/log" 2>&1 &&
+		timeout 60 "$pg_bin/pgbench" -i -q -h 127.0.0.1 -p "$port" -U goro postgres >"$log" 2>&1 &&
 			timeout 60 "$pg_bin/pgbench" -c 8 -t 50 -h 127.0.0.1 -p "$port" -U goro postgres \
-				>"$work/log" 2>&1 && grep -q 'processed: 400/400' "$work/log"
-		ok $? "proxy: pgbench through it, 8 clients"
+				>"$log" 2>&1 && grep -q 'processed: 400/400' "$log"
+		result $? "proxy: pgbench through it, 8 clients"
 	fi
 	stopped proxy
 	kill -INT $postgres
@@ -750,5 +731,4 @@ done
 for one in ${*:-echo httpd redisd tls_echo proxy}; do
 	test_$one
 done
-echo "1..$number"
-[ $failed = 0 ]
+tap_end

@@ -13,8 +13,7 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 
-number=0
-failed=0
+. "$here/../harness/tap.sh"
 export TSAN_OPTIONS="${TSAN_OPTIONS:-atexit_sleep_ms=50}" # a second, otherwise
 
 # ThreadSanitizer of gcc 12 and clang 14 cannot live with wider address randomisation.
@@ -22,25 +21,6 @@ fixed=
 if [ "$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 0)" -gt 28 ] && setarch -R true 2>/dev/null; then
 	fixed="setarch -R"
 fi
-
-# result STATUS NAME: a TAP line; the log becomes comments when it failed.
-result()
-{
-	number=$((number + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $number - $2"
-	else
-		echo "not ok $number - $2"
-		head -60 log | sed 's/^/# /'
-		failed=$((failed + 1))
-	fi
-}
-
-skip()
-{
-	number=$((number + 1))
-	echo "ok $number - $1 # SKIP $2"
-}
 
 # clean NAME PROGRAM: it ends well, and its whole output is "clean".
 clean()
@@ -114,5 +94,4 @@ for cc in gcc clang; do
 	done
 done
 
-echo "1..$number"
-[ $failed = 0 ]
+tap_end

@@ -13,28 +13,8 @@ cd "$(dirname "$0")/../.." || exit 1
 : "${LIB:=build/libgoro.a}" "${CC:=cc}" "${CXX:=c++}" "${STORM_SECONDS:=1}" "${WRAP:=}"
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
-number=0
-failed=0
-
-# result STATUS NAME: a TAP line; the log becomes comments.
-result()
-{
-	number=$((number + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $number - $2"
-	else
-		echo "not ok $number - $2"
-		failed=$((failed + 1))
-	fi
-	tail -n 20 "$work/log" | sed 's/^/# /'
-	: >"$work/log"
-}
-
-skip()
-{
-	number=$((number + 1))
-	echo "ok $number - $1 # SKIP $2"
-}
+tap_says=1
+. tests/harness/tap.sh
 
 # check NAME CC CXX FLAG...: built with these, it runs at 2 and 4 Ps.
 check()
@@ -52,14 +32,14 @@ check()
 	fi
 	# shellcheck disable=SC2086
 	$cc -std=gnu11 -g -Wall -Wextra -frounding-math $blocks -Iinclude "$@" -pthread \
-		-c tests/storm/storm.c -o "$work/storm.o" >"$work/log" 2>&1 &&
+		-c tests/storm/storm.c -o "$work/storm.o" >"$log" 2>&1 &&
 		$cxx -std=gnu++17 -g -Wall -Wextra -Iinclude "$@" -pthread \
-			-c tests/storm/storm_inside.cc -o "$work/inside.o" >>"$work/log" 2>&1 &&
-		$cxx "$@" $link -pthread "$work/storm.o" "$work/inside.o" "$LIB" -lm -o "$work/storm" >>"$work/log" 2>&1
+			-c tests/storm/storm_inside.cc -o "$work/inside.o" >>"$log" 2>&1 &&
+		$cxx "$@" $link -pthread "$work/storm.o" "$work/inside.o" "$LIB" -lm -o "$work/storm" >>"$log" 2>&1
 	if [ $? != 0 ]; then
 		# An installation without what -flto needs says nothing of ours.
-		if grep -q -e 'LLVMgold' -e 'lto-wrapper' -e 'invalid linker' "$work/log"; then
-			: >"$work/log"
+		if grep -q -e 'LLVMgold' -e 'lto-wrapper' -e 'invalid linker' "$log"; then
+			: >"$log"
 			skip "$name: $cc $*" "the compiler has no linker for -flto"
 			return
 		fi
@@ -68,12 +48,12 @@ check()
 	fi
 	status=0
 	for procs in 2 4; do
-		GORO_MAXPROCS=$procs $WRAP "$work/storm" "$STORM_SECONDS" >>"$work/log" 2>&1 || status=1
+		GORO_MAXPROCS=$procs $WRAP "$work/storm" "$STORM_SECONDS" >>"$log" 2>&1 || status=1
 	done
 	result $status "$name: $cc $*"
 }
 
-: >"$work/log"
+: >"$log"
 gcc=$CC gxx=$CXX
 check storm_of_migrations "$gcc" "$gxx" -O3
 check storm_of_migrations "$gcc" "$gxx" -O3 -flto
@@ -94,11 +74,10 @@ fi
 blocks=
 case $($gcc --version 2>/dev/null) in *clang*) blocks=-fblocks ;; esac
 # shellcheck disable=SC2086
-$gxx -std=gnu++17 -O2 -fPIC -shared -Iinclude tests/storm/storm_inside.cc -o "$work/libinside.so" >"$work/log" 2>&1 &&
+$gxx -std=gnu++17 -O2 -fPIC -shared -Iinclude tests/storm/storm_inside.cc -o "$work/libinside.so" >"$log" 2>&1 &&
 	$gcc -std=gnu11 -O3 $blocks -frounding-math -Iinclude tests/storm/storm.c "$LIB" -L"$work" -linside \
-		-Wl,-rpath,"$work" -rdynamic -pthread -lm -o "$work/storm" >>"$work/log" 2>&1 &&
-	GORO_MAXPROCS=4 $WRAP "$work/storm" "$STORM_SECONDS" >>"$work/log" 2>&1
+		-Wl,-rpath,"$work" -rdynamic -pthread -lm -o "$work/storm" >>"$log" 2>&1 &&
+	GORO_MAXPROCS=4 $WRAP "$work/storm" "$STORM_SECONDS" >>"$log" 2>&1
 result $? "storm in C whose exceptions are a shared library's"
 
-echo "1..$number"
-[ $failed = 0 ]
+tap_end
