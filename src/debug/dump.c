@@ -50,6 +50,8 @@ struct dump {
 	int64_t now;
 	uint64_t parent_id; /* of the goroutine being printed */
 	bool is_captured;   /* its own thread has left its stack and its name in capture */
+	struct running *running; /* its own, since a report may begin beside a dump; or NULL */
+	uint32_t n_running, running_size;
 };
 
 /*
@@ -136,25 +138,20 @@ struct running {
 };
 
 static struct running running_few[MAXPROCS_LIMIT]; /* where there is no memory for all */
-static struct running *running;
-static uint32_t n_running, running_size;
 
-static void running_make(void)
+static void running_make(struct dump *d, uint32_t n_m)
 {
-	/* Without the lock, which the one that crashed may have: some more may come. */
-	uint32_t n_m = *(const volatile uint32_t *)&sched.n_m + MAXPROCS_LIMIT;
-
-	running = os_mem_reserve(n_m * sizeof(*running));
-	running_size = running ? n_m : MAXPROCS_LIMIT;
-	if (!running)
-		running = running_few;
+	d->running = os_mem_reserve(n_m * sizeof(*d->running));
+	d->running_size = d->running ? n_m : MAXPROCS_LIMIT;
+	if (!d->running)
+		d->running = running_few;
 }
 
-static void running_drop(void)
+static void running_drop(struct dump *d)
 {
-	if (running != running_few)
-		os_mem_release(running, running_size * sizeof(*running));
-	n_running = 0;
+	if (d->running && d->running != running_few)
+		os_mem_release(d->running, d->running_size * sizeof(*d->running));
+	d->running = NULL;
 }
 
 /* Under sched.lock. One that nobody wanted the P of has it still: then the kernel tells. */
@@ -168,19 +165,24 @@ static bool is_in_call(const struct m *mp)
 	       os_thread_is_asleep(mp->tid, false);
 }
 
-/* Before the slabs are walked: their lock ranks above that of the Ms. */
-static void running_look(void)
+/*
+ * Before the slabs are walked: their lock ranks above that of the Ms. Not waiting for ever: whoever
+ * fails may hold it, DU2. Then running goroutines show no stack.
+ */
+static void running_look(struct dump *d)
 {
-	running_make();
-	n_running = 0;
 	capture.left_ns = CAPTURE_WITHIN_NS;
-	/* Not for ever: whoever fails may hold it, DU2. Then running goroutines show no stack. */
 	if (!lock_acquire_within(&sched.lock, LOCK_WITHIN_NS))
 		return;
-	for (struct m *mp = sched.all_m; mp && n_running < running_size; mp = mp->all_link) {
+	uint32_t n_m = sched.n_m + MAXPROCS_LIMIT; /* some more may come meanwhile */
+	lock_release(&sched.lock);
+	running_make(d, n_m);
+	if (!lock_acquire_within(&sched.lock, LOCK_WITHIN_NS))
+		return;
+	for (struct m *mp = sched.all_m; mp && d->n_running < d->running_size; mp = mp->all_link) {
 		const struct g *gp = dump_curg(mp);
 		if (gp)
-			running[n_running++] = (struct running){
+			d->running[d->n_running++] = (struct running){
 				.gp = gp,
 				.tid = mp->tid,
 				.is_in_call = is_in_call(mp),
@@ -190,11 +192,11 @@ static void running_look(void)
 }
 
 /* Whose thread it is, or NULL. It may have gone on meanwhile: on_capture() looks again. */
-static const struct running *running_find(const struct g *gp)
+static const struct running *running_find(const struct dump *d, const struct g *gp)
 {
-	for (uint32_t i = 0; i < n_running; i++)
-		if (running[i].gp == gp)
-			return &running[i];
+	for (uint32_t i = 0; i < d->n_running; i++)
+		if (d->running[i].gp == gp)
+			return &d->running[i];
 	return NULL;
 }
 
@@ -207,10 +209,10 @@ static const void *stop_context_of(struct g *gp)
 	return gp->locked_m->stop_context;
 }
 
-static bool capture_stack(struct g *gp)
+static bool capture_stack(const struct dump *d, struct g *gp)
 {
 	bool is_done = false;
-	const struct running *on = running_find(gp);
+	const struct running *on = running_find(d, gp);
 
 	if (!on)
 		return false;
@@ -249,8 +251,8 @@ static const char *name_of(const struct dump *d, const struct g *gp, enum g_stat
 
 static void print_header(const struct dump *d, struct g *gp, enum g_state state)
 {
-	const struct running *on = state == G_RUNNING && gp != d->first ? running_find(gp) : NULL;
-	bool is_away = on && on->is_in_call;
+	const struct running *on = gp == d->first ? NULL : running_find(d, gp);
+	bool is_away = on && on->is_in_call && state == G_RUNNING;
 	/* relaxed, here and below: a G that did not stop in time may park meanwhile */
 	int64_t since = is_away ? on->since : load_rlx(&gp->wait_since);
 	int64_t waited = d->now > since ? d->now - since : 0; /* the coarse clock may be behind */
@@ -353,7 +355,7 @@ static void print_goroutine(struct dump *d, struct g *gp)
 {
 	enum g_state state = g_state(gp);
 
-	d->is_captured = state == G_RUNNING && gp != d->first && capture_stack(gp);
+	d->is_captured = state == G_RUNNING && gp != d->first && capture_stack(d, gp);
 	print_header(d, gp, state);
 	print_stack(d, gp, state);
 	print_creator(d, gp);
@@ -371,7 +373,7 @@ static void visit(struct g *gp, void *arg)
 /* In a process that ends: DU2. */
 static void report_others(struct dump *d)
 {
-	running_look();
+	running_look(d);
 	gfree_each_within(visit, d, LOCK_WITHIN_NS);
 }
 
@@ -388,9 +390,9 @@ static void dump(int fd)
 	d.now = os_now();
 	if (d.first)
 		print_goroutine(&d, d.first);
-	running_look();
+	running_look(&d);
 	gfree_each(visit, &d);
-	running_drop();
+	running_drop(&d);
 	world_start();
 	/* Sysmon sees a stopped P all the time: it asks nobody who dumps in a loop to yield. */
 	if (d.first)

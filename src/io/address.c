@@ -108,6 +108,8 @@ static int port_parse(const char *text, struct inet_name *to)
 	to->service[0] = '\0';
 	if (error <= 0 || service_is_common(text, &to->port))
 		return error < 0 ? error : 0;
+	if ((unsigned char)*text <= ' ')
+		return -EINVAL; /* libc would read a number behind it */
 	size_t length = strlen(text);
 	if (length > SERVICE_MAX)
 		return -EINVAL;

@@ -32,7 +32,7 @@
 #define CHUNKS (1u << 21) /* any int */
 #endif
 
-_Static_assert(sizeof(struct fd) <= 160, "a descriptor's record has grown");
+_Static_assert(sizeof(struct fd) <= 192, "a descriptor's record has grown");
 
 static atomic_of(struct fd *) *table; /* FD-TABLE; address space of which little is touched */
 static atomic_of(uint32_t) has_table; /* FD-TABLE */
@@ -334,14 +334,25 @@ int64_t io_deadline(const struct io *io)
 		if (own && ((int)io->side == i || io->side == POLL_ANY) && own < deadline)
 			deadline = own;
 	}
+	if (unlikely(io->with != NULL)) { /* FD9 */
+		int64_t others = load_acq(&io->with->deadline[!io->side]); /* POLL-KICK: as above */
+		if (others && others < deadline)
+			deadline = others;
+	}
 	return deadline;
+}
+
+static inline bool is_closing(const struct io *io)
+{
+	/* relaxed, both: ordered by the fence of the wait, or seen soon */
+	return (load_rlx(&io->fd->word) & FD_CLOSING) ||
+	       (unlikely(io->with != NULL) && (load_rlx(&io->with->word) & FD_CLOSING)); /* so */
 }
 
 /* After a waiter was published: must it look again instead? PO5. */
 static bool has_changed(const struct io *io, int64_t deadline)
 {
-	return (load_rlx(&io->fd->word) & FD_CLOSING) || /* relaxed: ordered by the fence */
-	       io_deadline(io) != deadline;
+	return is_closing(io) || io_deadline(io) != deadline;
 }
 
 /* On g0. PO3: io lies on the G's stack, and is read before. */
@@ -448,7 +459,7 @@ int io_wait(struct io *io)
 	int64_t deadline = io_deadline(io);
 	int error = 0;
 
-	if (unlikely(load_rlx(&io->fd->word) & FD_CLOSING)) /* relaxed: or it is seen soon */
+	if (unlikely(is_closing(io)))
 		return -EBADF;
 	if (deadline_is_past(deadline))
 		return -ETIMEDOUT;
@@ -463,9 +474,7 @@ int io_wait(struct io *io)
 		error = wait_rare(io, deadline, &hold);
 	}
 	deferred_remove(&hold.record);
-	if (unlikely(load_rlx(&io->fd->word) & FD_CLOSING)) /* relaxed: as above */
-		return -EBADF;
-	return error;
+	return unlikely(is_closing(io)) ? -EBADF : error;
 }
 
 int64_t io_time_left(const struct io *io)
@@ -533,6 +542,12 @@ static void fd_kick(struct fd *f, enum poll_side side)
 
 	/* Without a run no plain waiter is woken: the run's end takes its wait back. */
 	polled_kick(&f->polled, side, is_inside, &ready);
+	if (side != POLL_ANY) {
+		/* FD9; relaxed: ordered by the fence of the kick */
+		struct fd *other = load_rlx(&f->copies_with[side]);
+		if (unlikely(other != NULL))
+			polled_kick(&other->polled, !side, is_inside, &ready);
+	}
 	ready_list(&ready);
 	if (is_inside && !m_self())
 		outside_leave();

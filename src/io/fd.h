@@ -19,6 +19,9 @@
  * FD8  The write lock of a number that the poller does not know is one life's: goro_close() takes
  *      it away from who has it and ends who queues, and polled.generation, under polled.lock, tells
  *      them so, as it tells who waits outside of the poller.
+ * FD9  A copy between two descriptors has a side of each, and waits for one of them at a time. What
+ *      ends calls on the other (a close, a deadline) is looked at after the wait was published, and
+ *      kicks it, by copies_with, which is written before (PO5).
  *
  * FD6 stands in fd.c.
  *
@@ -62,6 +65,7 @@ struct fd {
 	atomic_of(int64_t) deadline[2]; /* anybody, POLL-KICK; read, write; 0: none */
 	struct waitq lockers[POLL_SIDES]; /* polled.lock */
 	struct waitq closers;           /* polled.lock: who waits to have the last reference */
+	atomic_of(struct fd *) copies_with[2]; /* FD9: the side's lock to write; or NULL */
 };
 
 #ifndef GORO_DEBUG
@@ -90,6 +94,7 @@ struct io {
 	int number;
 	enum poll_side side;
 	int64_t deadline; /* its own, besides the descriptor's */
+	struct fd *with;  /* FD9: the other end, of which the other side is had; or NULL */
 	bool is_held;     /* a hold_begin() gives the side back, should the run end */
 	bool is_unknown;  /* fd_lock_unknown(): */
 	uint32_t life;    /* FD8 */

@@ -156,6 +156,25 @@ static ssize_t copy_once(const struct copy *copy, io_op *op, bool cannot_block)
 	return n;
 }
 
+/*
+ * FD9. Relaxed: who kicks looks after a fence, so does who waits. If a run ends in between, what
+ * is left there wakes somebody for nothing, once.
+ */
+static void copy_pair(struct io *in, struct io *out)
+{
+	in->with = out->fd;
+	out->with = in->fd;
+	store_rlx(&in->fd->copies_with[POLL_READ], out->fd); /* relaxed: so */
+	store_rlx(&out->fd->copies_with[POLL_WRITE], in->fd); /* relaxed: so */
+}
+
+static void copy_unpair(struct io *in, struct io *out)
+{
+	store_rlx(&in->fd->copies_with[POLL_READ], NULL);   /* relaxed: as above */
+	store_rlx(&out->fd->copies_with[POLL_WRITE], NULL); /* relaxed: as above */
+	in->with = out->with = NULL;
+}
+
 /* The read side is had, if the poller knows it. */
 static ssize_t copy_begun(const struct copy *copy, io_op *op, struct io *in)
 {
@@ -170,8 +189,12 @@ static ssize_t copy_begun(const struct copy *copy, io_op *op, struct io *in)
 		hold_begin(&hold, &out);
 		n = kept_error(out.fd, POLL_WRITE);
 	}
+	if (in && has_out)
+		copy_pair(in, &out);
 	while (n == 0 && (n = copy_once(copy, op, in && has_out)) == -EAGAIN)
 		n = copy_wait(copy, in, has_out ? &out : NULL);
+	if (in && has_out)
+		copy_unpair(in, &out);
 	if (has_out) {
 		hold_end(&hold, &out);
 		io_end(&out);

@@ -91,14 +91,11 @@ static int look_up(const struct inet_name *name, const struct network *net, stru
 
 /* ---- one that may be left behind ---- */
 
-static goro_sem lookups_left;
-static goro_once lookups_once;
-
-static void lookups_begin(void *unused)
-{
-	(void)unused;
-	goro_sem_init(&lookups_left, LOOKUPS_MAX);
-}
+static struct {
+	struct lock lock;
+	uint32_t n;           /* lock: threads that are at it, or about to be started; RE2 */
+	struct waitq waiters; /* lock */
+} lookups = {.lock = LOCK_INIT(LOCK_OBJECT)};
 
 /* RE1: whoever is last. */
 static void lookup_unref(struct lookup *l)
@@ -109,11 +106,45 @@ static void lookup_unref(struct lookup *l)
 	call_free(l);
 }
 
-/* With a unit of lookups_left, until it has a lookup, whose thread then has the unit. */
+/* Who has a unit of RE2, or waits for one: until it has a lookup, whose thread has the unit. */
 struct lookup_hold {
 	struct deferred record;
 	struct lookup *lookup;
+	struct waiter waiter; /* linked, unless it has been given the unit: ok */
 };
+
+/* To the first that waits, if any. */
+static void lookup_unit_give(void)
+{
+	lock_acquire(&lookups.lock);
+	struct waiter *w = waitq_pop(&lookups.waiters);
+	if (w)
+		w->ok = true;
+	else
+		lookups.n--;
+	lock_release(&lookups.lock);
+	if (w)
+		waiter_wake(w);
+}
+
+/* 0, -ETIMEDOUT, -ECANCELED. A unit that is handed over as the run ends is not lost: RE4. */
+static int lookup_unit_take(struct lookup_hold *hold, int64_t deadline)
+{
+	lock_acquire(&lookups.lock);
+	if (lookups.n < LOOKUPS_MAX) {
+		lookups.n++;
+		hold->waiter.ok = true;
+		deferred_push(&hold->record);
+		lock_release(&lookups.lock);
+		return 0;
+	}
+	waitq_push(&lookups.waiters, &hold->waiter);
+	deferred_push(&hold->record);
+	int error = waitq_wait(&hold->waiter, &lookups.lock, WAIT_IO, deadline);
+	if (error)
+		deferred_remove(&hold->record);
+	return error;
+}
 
 static void lookup_hold_nothing(void *arg)
 {
@@ -123,12 +154,12 @@ static void lookup_hold_nothing(void *arg)
 /* The goroutine needs it no more; or the run ended around it, RE4. */
 static void lookup_hold_drop(struct deferred *d)
 {
-	struct lookup *l = container_of(d, struct lookup_hold, record)->lookup;
+	struct lookup_hold *hold = container_of(d, struct lookup_hold, record);
 
-	if (l)
-		lookup_unref(l);
-	else
-		goro_sem_release(&lookups_left, 1);
+	if (hold->lookup)
+		lookup_unref(hold->lookup);
+	else if (hold->waiter.ok)
+		lookup_unit_give();
 }
 
 static void *lookup_thread(void *arg)
@@ -138,11 +169,11 @@ static void *lookup_thread(void *arg)
 	l->error = look_up(&l->name, &l->network, &l->found);
 	goro_chan_close(l->done);
 	lookup_unref(l);
-	goro_sem_release(&lookups_left, 1); /* RE2 */
+	lookup_unit_give(); /* RE2 */
 	return NULL;
 }
 
-/* With a unit of lookups_left, which goes to the thread. RE3. */
+/* With a unit of RE2, which goes to the thread. RE3. */
 static struct lookup *lookup_start(const struct inet_name *name, const struct network *net)
 {
 	struct lookup *l = call_alloc(sizeof(*l));
@@ -163,13 +194,12 @@ static struct lookup *lookup_start(const struct inet_name *name, const struct ne
 static int look_up_until(const struct inet_name *name, const struct network *net, int64_t deadline,
 			 struct addresses *to)
 {
-	goro_once_do(&lookups_once, lookups_begin, NULL);
-	int error = goro_sem_acquire_until(&lookups_left, 1, deadline);
-	if (error)
-		return error;
+	CALL_SCOPE;
 	struct lookup_hold hold = {
 		.record = {.fn = lookup_hold_nothing, .drop = lookup_hold_drop}};
-	deferred_push(&hold.record);
+	int error = lookup_unit_take(&hold, deadline);
+	if (error)
+		return error;
 	goro_syscall_enter();
 	struct lookup *l = hold.lookup = lookup_start(name, net);
 	goro_syscall_exit();

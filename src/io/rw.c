@@ -100,7 +100,8 @@ static void keep_error(const struct io *io, ssize_t error)
 
 	if (is_late || error == -ECANCELED || error == -EBADF)
 		return;
-	store_rlx(&io->fd->error[io->side], (uint8_t)-error); /* relaxed: as kept_error() */
+	/* Above 255 are the kernel's own. Relaxed: as kept_error() */
+	store_rlx(&io->fd->error[io->side], (uint8_t)(error < -255 ? EIO : -error));
 }
 
 /* A try that is worth it; or wait first: RD1. */
@@ -222,7 +223,7 @@ static inline bool is_nothing(int fd, size_t size)
 
 static bool has_no_bytes(const struct iovec *parts, int n)
 {
-	while (n > 0 && parts->iov_len == 0) {
+	while (n > 0 && parts && parts->iov_len == 0) {
 		parts++;
 		n--;
 	}
@@ -355,6 +356,8 @@ ssize_t goro_read_full(int fd, void *data, size_t size)
 
 	if (unlikely(is_no_read(fd, size)))
 		return 0;
+	if (!f && !size)
+		return io_native(fd, POLL_READ, op_read, &rw); /* -EBADF */
 	if (!f) {
 		error = ALL_OF(&rw, done, io_native(fd, POLL_READ, op_read, &rw));
 		return done ? done : error;

@@ -175,7 +175,7 @@ static bool somebody_can_take_over(void)
 	       (limit_is_reached() && sched.n_m_waiting_locked);
 }
 
-/* Counted as waiting, or why not. */
+/* Counted as stopped, or why not. */
 static enum stop_outcome stop_begin(const struct m *mp, const struct g *gp, bool *is_crowded)
 {
 	enum stop_outcome outcome = STOP_DONE;
@@ -190,10 +190,8 @@ static enum stop_outcome stop_begin(const struct m *mp, const struct g *gp, bool
 		outcome = STOP_TOO_MANY;
 	else if (!somebody_can_take_over())
 		outcome = STOP_NO_THREAD;
-	if (outcome == STOP_DONE) {
+	if (outcome == STOP_DONE)
 		store_rlx(&sched.n_stopped, load_rlx(&sched.n_stopped) + 1); /* relaxed: as above */
-		sched.n_m_waiting_locked++; /* who picks the G takes it off */
-	}
 	*is_crowded = !idle.n_m && limit_is_reached();
 	preempt.would_stop |= *is_crowded;
 	lock_release(&sched.lock);
@@ -238,7 +236,11 @@ static void stop_here(struct m *mp, struct g *gp, const void *context, bool is_c
 	if (unlikely(is_crowded))
 		look_at_timers(mp, gp);
 	struct p *pp = release_p(mp);
+	/* At once: this M works until its G is queued, or it looks like a deadlock (DL1). */
+	lock_acquire(&sched.lock);
 	globq_put(gp);
+	sched.n_m_waiting_locked++; /* who picks the G takes it off */
+	lock_release(&sched.lock);
 	start_m(pp, false);
 	note_sleep(&mp->note);
 	note_clear(&mp->note);
@@ -354,6 +356,7 @@ static bool limit_watch(struct p *pp, int64_t now)
 	if (first.id != preempt.first.id || first.n_taken != preempt.first.n_taken) {
 		preempt.first = first;
 		preempt.first_since = now;
+		preempt.would_stop = false;
 	}
 	bool starves = (first.id && preempt.first_since <= long_ago) ||
 		       timers_first(&pp->timers) <= long_ago ||

@@ -204,6 +204,11 @@ static void *starter_main(void *arg)
 			starter_signals_hook();
 		note_sleep(&starter.note);
 		note_clear(&starter.note);
+		/*
+		 * Who wakes us writes first what it is about: the note is cleared, then
+		 * the look at that.
+		 */
+		fence_seq_cst(); /* SYSMON-END */
 	}
 	note_wake(&starter.gone);
 	return arg;

@@ -373,6 +373,54 @@ TAP_CASE(a_lookup_that_begins_at_the_end_of_a_run_is_freed, .id = "NET-15", .pro
 	expect_lt(after, before + ROUNDS * 500); /* a lookup has more than 1000 */
 }
 
+/* A resolver that takes a millisecond, instead of libc's. */
+static int is_resolver_ours;
+
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+		struct addrinfo **result)
+{
+	static int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+	if (!load(&is_resolver_ours))
+		return real(node, service, hints, result);
+	usleep(1000);
+	return EAI_NONAME;
+}
+
+static void dials_for_ever(void *unused)
+{
+	(void)unused;
+	for (;;)
+		(void)goro_dial("tcp", "nohost.invalid:1", in_ms(100000));
+}
+
+/* More than there may be lookups at a time, so that some wait for their turn. */
+static int leaves_many_who_wait(void *n)
+{
+	for (int i = 0; i < 300; i++)
+		goro_spawn(dials_for_ever, NULL);
+	goro_sleep(GORO_MS(3) + GORO_US(100) * (*(int *)n % 30));
+	return 0;
+}
+
+static int dials_once(void *unused)
+{
+	(void)unused;
+	return goro_dial("tcp", "nohost.invalid:1", in_ms(10000)) == -ENOENT ? 0 : 1;
+}
+
+/* RE4 */
+TAP_CASE(no_turn_is_lost_with_who_is_left_behind, .id = "NET-15", .procs = "2", .timeout_s = 60)
+{
+	if (TAP_SANITIZED)
+		tap_skip("hundreds of threads that end in the middle of a run");
+	store(&is_resolver_ours, 1);
+	for (int i = 0; i < 300; i++)
+		expect_eq(goro_run(leaves_many_who_wait, &i), 0);
+	expect_eq(goro_run(dials_once, NULL), 0);
+}
+
 GORO_CASE(names_and_services_are_looked_up, .id = "NET-15")
 {
 	int before = fd_count();

@@ -200,6 +200,7 @@ GORO_CASE(a_number_that_is_closed_is_EBADF, .procs = "1,4")
 		expect_eq(goro_fd_add(fd), -EBADF);
 		expect_eq(goro_read(fd, data, 8), -EBADF);
 		expect_eq(goro_read_full(fd, data, 8), -EBADF);
+		expect_eq(goro_read_full(fd, data, 0), -EBADF);
 		expect_eq(goro_readv(fd, &part, 1), -EBADF);
 		expect_eq(goro_write(fd, data, 8), -EBADF);
 		expect_eq(goro_write_all(fd, data, 8), -EBADF);

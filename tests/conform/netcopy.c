@@ -123,4 +123,73 @@ GORO_CASE(splice_does_not_wait_for_the_end_that_is_ready, .is_race = true)
 	expect_eq(goro_close(p.a), 0);
 }
 
+/* ---- what ends a copy that waits for the other end ---- */
+
+static int copies_to;
+
+static ssize_t call_splice(struct caller *c)
+{
+	return goro_splice(c->fd, NULL, copies_to, NULL, 10, 0);
+}
+
+enum ending { CLOSED, LATE, LATE_BEFORE, ENDINGS };
+
+static void set_late(int fd, bool is_from, int64_t in)
+{
+	int64_t when = goro_now() + in;
+	expect_eq(is_from ? goro_set_read_deadline(fd, when) : goro_set_write_deadline(fd, when),
+		  0);
+}
+
+/* It waits for one end; the end that is_from says is closed, or its time runs out. */
+static void end_a_copy(bool waits_for_to, bool is_from, enum ending how, bool in_thread)
+{
+	static char much[1 << 20];
+	struct pair from = pair_of(TCP), to = pair_of(PIPE);
+	struct caller c = {0};
+	pthread_t thread = 0;
+	if (waits_for_to) {
+		goro_set_write_deadline(to.b, goro_now() + GORO_MS(20));
+		while (goro_write_all(to.b, much, sizeof(much)) > 0)
+			continue;
+		goro_set_write_deadline(to.b, GORO_FOREVER);
+		expect_eq(goro_write(from.b, "a", 1), 1);
+	}
+	copies_to = to.b;
+	int end = is_from ? from.a : to.b;
+	if (how == LATE_BEFORE) { /* it may be over before anybody sees it wait */
+		set_late(end, is_from, GORO_MS(20));
+		c = (struct caller){.call = call_splice, .fd = from.a};
+		if (in_thread)
+			require_eq(pthread_create(&thread, NULL, call_it_in_thread, &c), 0);
+		else
+			require_eq(goro_spawn(call_it, &c), 0);
+	} else if (in_thread) {
+		thread = caller_start_thread(&c, call_splice, from.a);
+	} else {
+		caller_start(&c, call_splice, from.a);
+	}
+	if (how == CLOSED)
+		expect_eq(goro_close(end), 0);
+	else if (how == LATE)
+		set_late(end, is_from, GORO_MS(1));
+	expect_eq(caller_result(&c), how == CLOSED ? -EBADF : -ETIMEDOUT);
+	if (in_thread)
+		expect_eq(pthread_join(thread, NULL), 0);
+	if (how != CLOSED || !is_from)
+		expect_eq(goro_close(from.a), 0);
+	if (how != CLOSED || is_from)
+		expect_eq(goro_close(to.b), 0);
+	goro_close(from.b);
+	goro_close(to.a);
+}
+
+/* FD9 */
+GORO_CASE(either_end_ends_a_copy_that_waits_for_one, .id = "NET-07")
+{
+	for (int i = 0; i < 8; i++)
+		for (enum ending how = CLOSED; how < ENDINGS; how++)
+			end_a_copy(i & 1, i & 2, how, i & 4);
+}
+
 TAP_MAIN

@@ -285,4 +285,15 @@ GORO_CASE(mptcp_talks)
 	pair_close(p);
 }
 
+GORO_CASE(no_memory_to_read_into_is_EFAULT, .procs = "1")
+{
+	struct pair p = pair_of(TCP);
+	const struct iovec *volatile none = NULL;
+	expect_eq(goro_write(p.b, "abc", 3), 3);
+	expect_eq(goro_readv(p.a, none, 1), -EFAULT);
+	expect_eq(goro_writev(p.a, none, 1), -EFAULT);
+	goro_close(p.a);
+	goro_close(p.b);
+}
+
 TAP_MAIN

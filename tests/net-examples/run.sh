@@ -396,6 +396,9 @@ redisd_words()
 	is "$(tr -d '\r' <"$work/heard")" "${bad}too big inline request" "redisd: a line that does not end"
 	resp "a subscriber" '*3|$9|subscribe|$1|c|:1|*3|$9|subscribe|$1|d|:2|*2|$4|pong|$0||*3|$11|unsubscribe|$1|c|:1|*3|$11|unsubscribe|$1|d|:0|+PONG|' \
 		'SUBSCRIBE c d\r\nPING\r\nUNSUBSCRIBE c\r\nUNSUBSCRIBE\r\nPING\r\n'
+	resp "UNSUBSCRIBE of what was never subscribed" \
+		'*3|$11|unsubscribe|$1|a|:0|*3|$11|unsubscribe|$1|b|:0|*3|$11|unsubscribe|$-1|:0|' \
+		'UNSUBSCRIBE a b\r\nUNSUBSCRIBE\r\n'
 	resp "commands that a subscriber may not give" \
 		"*3|\$9|subscribe|\$1|c|:1|-ERR Can't execute 'get': only SUBSCRIBE / UNSUBSCRIBE / PING / QUIT are allowed in this context|" \
 		'SUBSCRIBE c\r\nGET a\r\n'

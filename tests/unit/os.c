@@ -287,8 +287,11 @@ static void *drain(void *arg)
 	size_t n = 0;
 
 	tap_pause(20 * MS); /* the pipe is full by now */
-	for (ssize_t got; (got = read(*(int *)arg, text, sizeof(text))) > 0;)
-		n += (size_t)got;
+	for (ssize_t got; (got = read(*(int *)arg, text, sizeof(text))) != 0;)
+		if (got > 0)
+			n += (size_t)got;
+		else if (errno != EINTR) /* the signals that disturb the writer come here, too */
+			break;
 	return (void *)n;
 }
 
