@@ -26,7 +26,8 @@
  *   functions of atexit() do not run.
  * - "Blocks" means that the goroutine waits and its thread runs other goroutines. A plain thread
  *   (one that the runtime did not make) may call everything here, and then the thread itself waits,
- *   except for what makes no sense there: goro_yield(), goro_exit() and goro_defer() panic.
+ *   except for what makes no sense there: goro_yield(), goro_exit(), goro_defer() and
+ *   goro_ctx_use() panic.
  * - Nothing here may be called from a signal handler.
  * - A goroutine changes thread only inside a call of this library; between two calls, thread-locals
  *   and errno are those of one thread. Any call may do it, as goro_yield(), when the goroutine has
