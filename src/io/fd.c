@@ -5,7 +5,7 @@
  *   every call -> [io_begin] -> [io_wait] -> park, netpoll -> [io_end]
  *   goro_close -> closing, kick, wait for the last reference -> close
  *
- * FD1 to FD5, FD7 and FD8 stand in fd.h, PO1 to PO6 in event/netpoll.h.
+ * FD1 to FD5 and FD7 to FD9 stand in fd.h, PO1 to PO6 in event/netpoll.h.
  *
  * FD6  A goroutine that waits has a record on its list of deferred calls, so that a run's end
  *      around it gives back what it holds.

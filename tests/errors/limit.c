@@ -75,8 +75,8 @@ GORO_CHILD(loops_that_end_at_the_limit)
 	printf("within");
 }
 
-/* One thread more than loops is enough. */
-GORO_CHILD(loops_for_long_within_the_limit)
+/* With one thread more than there are loops. */
+static void ticks_beside_loops_at_the_limit(void)
 {
 	int n = goro_maxprocs(0) + 1;
 	goro_maxthreads(n + 1);
@@ -89,19 +89,16 @@ GORO_CHILD(loops_for_long_within_the_limit)
 	printf("within");
 }
 
+GORO_CHILD(loops_for_long_within_the_limit)
+{
+	ticks_beside_loops_at_the_limit();
+}
+
 /* Main has its thread, which its locking keeps for it: it takes turns with the stopped. */
 GORO_CHILD(loops_beside_a_locked_main_at_the_limit)
 {
-	int n = goro_maxprocs(0) + 1;
 	goro_lock_thread();
-	goro_maxthreads(n + 1);
-	for (int i = 0; i < n; i++)
-		go(loops_without_a_call, (int64_t)0);
-	for (int64_t end = goro_now() + GORO_MS(1500); goro_now() < end;)
-		ticks(1);
-	must_stop_looping = 1;
-	wait_for(load(&n_looped) == n);
-	printf("within");
+	ticks_beside_loops_at_the_limit();
 }
 
 static void ticks_and_stops_the_loops(void *unused)
