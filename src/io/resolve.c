@@ -203,6 +203,7 @@ static int look_up_until(const struct inet_name *name, const struct network *net
 	goro_syscall_enter();
 	struct lookup *l = hold.lookup = lookup_start(name, net);
 	goro_syscall_exit();
+	(void)call_enter(); /* we are in a call still: PR3 */
 	error = l ? goro_chan_recv_until(l->done, NULL, deadline) : -ENOMEM;
 	deferred_remove(&hold.record);
 	if (error == -EPIPE) {
