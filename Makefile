@@ -19,6 +19,7 @@
 #   CC=clang              another compiler
 #   ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-
 #   WERROR=1              warnings are errors
+#   NO_CARES=1            without c-ares, NO_BACKTRACE=1 without libbacktrace, though their headers are there
 
 
 .DELETE_ON_ERROR:
@@ -83,6 +84,14 @@ backtrace_flags := -DGORO_HAVE_BACKTRACE -I$(B)/backtrace
 backtrace_lib := $(libbacktrace)
 endif
 
+# c-ares: only its header is wanted here, from 1.16 on, which has ares_getaddrinfo. The library is loaded by programs that
+# find it when they run; without it (NO_CARES=1) names are resolved by getaddrinfo. $(hash): before make 4.3 a # in a
+# function's arguments wanted a backslash, and since then it is the shell that would see that.
+hash := \#
+has_cares := $(if $(NO_CARES),,$(shell printf '$(hash)include <ares.h>\nstruct ares_addrinfo_node n; void *f = ares_getaddrinfo;' | \
+	$(CC) -fsyntax-only -xc - >/dev/null 2>&1 && echo y))
+cares_flags := $(if $(has_cares),-DGORO_HAVE_CARES)
+
 , := ,
 warnings := -Wall -Wextra $(if $(WERROR),-Werror)
 optimise := $(if $(DEBUG),-Og -g3,$(if $(SAN),-O1 -g,-O2 -g))
@@ -95,11 +104,11 @@ common := -std=gnu11 -pthread $(warnings) $(sanitize) $(if $(is_clang),-fblocks)
 
 # The library is one unit of position-independent-executable code: it links into both kinds of program.
 # -fno-plt: the first call of a libc function must not run the dynamic linker on a signal's small stack.
-lib_flags = $(common) -Iinclude -Isrc -D_GNU_SOURCE $(if $(DEBUG),-DGORO_DEBUG) $(backtrace_flags) \
+lib_flags = $(common) -Iinclude -Isrc -D_GNU_SOURCE $(if $(DEBUG),-DGORO_DEBUG) $(backtrace_flags) $(cares_flags) \
 	-fvisibility=hidden -ftls-model=initial-exec -fasynchronous-unwind-tables -fno-lto -fno-plt \
 	$(if $(is_clang),-fno-addrsig)
 program_flags = $(common) -Iinclude -Itests/harness -Itests
-white_flags = $(program_flags) -Isrc -D_GNU_SOURCE $(if $(DEBUG),-DGORO_DEBUG) $(backtrace_flags)
+white_flags = $(program_flags) -Isrc -D_GNU_SOURCE $(if $(DEBUG),-DGORO_DEBUG) $(backtrace_flags) $(cares_flags)
 
 floors := base arch os core queue event sched sync io debug
 sources := $(foreach f,$(floors),$(sort $(wildcard src/$(f)/*.c)))
@@ -234,7 +243,7 @@ tls_echo_needs := openssl
 httpd_header := http_parser.h
 httpd_libs = $(if $(call has,httpd),-lhttp_parser)
 has_library = $(if $($(1)_needs),$(shell pkg-config --exists $($(1)_needs) 2>/dev/null && echo y),$(shell \
-	echo '\#include <$($(1)_header)>' | $(CC) -E -xc - >/dev/null 2>&1 && echo y))
+	echo '$(hash)include <$($(1)_header)>' | $(CC) -E -xc - >/dev/null 2>&1 && echo y))
 has = $(if $($(1)_needs)$($(1)_header),$(if $(native),$(call has_library,$(1))),y)
 examples := $(foreach e,$(patsubst examples/%.c,%,$(wildcard examples/*.c)),$(if $(call has,$(e)),$(B)/examples/$(e)))
 needed = $(if $($(@F)_needs),$(shell pkg-config --cflags --libs $($(@F)_needs))) $($(@F)_libs)
@@ -245,7 +254,7 @@ benches += $(B)/bench/net/echo
 
 # White-box tests see the library's inside; the others are programs like a user's.
 # What nobody names, a constructor puts in place; an archive alone would leave it out.
-unnamed_objects := $(B)/src/debug/leftover.o $(B)/src/debug/schedtrace.o
+unnamed_objects := $(B)/src/debug/leftover.o $(B)/src/debug/schedtrace.o $(B)/src/debug/tsan.o
 
 $(white_programs): $(B)/%: %.c $(B)/libgoro_test.a $(unnamed_objects) $(CONFIG)
 	$(call say,CC)
@@ -327,7 +336,7 @@ sanitizer_env := $(if $(filter thread,$(SAN)),TSAN_OPTIONS="$${TSAN_OPTIONS:-hal
 # The suites that are scripts find the variant in the environment.
 script_env = B=$(B) CC='$(CC)' CXX='$(CXX)' LIB=$(B)/libgoro.a
 .PHONY: exec-sanitize exec-header exec-abi exec-cmd exec-examples exec-docs exec-man exec-libs exec-storm
-.PHONY: exec-net-examples exec-amalgamation
+.PHONY: exec-net-examples exec-amalgamation exec-harness
 exec-header: lib
 	@$(script_env) tests/header/run.sh $(CURDIR)/$(B)/libgoro.a
 exec-sanitize: lib
@@ -348,6 +357,8 @@ exec-libs: lib
 	@$(script_env) tests/libs/run.sh
 exec-storm: lib
 	@$(script_env) WRAP='$(WRAP)' tests/storm/run.sh
+exec-harness: build/run
+	@CC='$(CC)' tests/harness/selftest.sh $<
 exec-amalgamation: amalgamation
 	@$(script_env) tools/amalgamate-test
 
@@ -408,6 +419,7 @@ run-tidy:;		@tools/tidy
 run-floors:;		@tools/floors src
 run-orders:;		@tools/orders src
 run-tools:;		@tools/selftest
+run-harness:;		$(variant_make) exec-harness $(release)
 # Every variant, each source alone and all at once, without a warning.
 run-warnings:
 	@number=0; status=0; \
@@ -422,9 +434,8 @@ run-warnings:
 	done; exit $$status
 
 # Those with a + do one thing after the other, and run side by side; abi has built what they share.
-fast_suites := tools floors abi +header +sanitize +cmd +examples +docs +man unit model errors conform fault fuzz \
-	stress stress-tsan stress-asan
-slow_suites := model-full tidy:python3 orders warnings amalgamation examples-clang:clang \
+fast_suites := tools floors abi +harness +cmd +examples +docs +man unit errors conform stress
+slow_suites := header sanitize stress-tsan stress-asan fault fuzz model-full tidy:python3 orders warnings amalgamation examples-clang:clang \
 	unit-clang:clang errors-clang:clang conform-clang:clang conform-debug stress-debug +net-examples load \
 	stress-tsan-clang:clang unit-memcheck:valgrind \
 	storm storm-arm64:$(arm64_prefix)gcc,qemu-aarch64 unit-arm64:$(arm64_prefix)gcc,qemu-aarch64 conform-arm64:$(arm64_prefix)gcc,qemu-aarch64
@@ -437,7 +448,7 @@ test:
 thorough := -a -s 5 -p 1,2,4,8
 check:
 	+@MAKE='$(MAKE) RUNFLAGS="$(thorough)"' V='$(V)' tools/suites build/logs-check \
-		$(filter-out model,$(fast_suites)) $(slow_suites)
+		$(fast_suites) $(slow_suites)
 
 # What continuous integration runs after make test: make check without what make test has run already, and
 # without the emulator and memcheck, whose own speed is still measured by the time limits.
@@ -450,7 +461,7 @@ check-ci:
 packages := gcc g++ libc6-dev make binutils clang valgrind gdb python3 pkg-config util-linux bsdutils \
 	man-db groff-base qemu-user gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross \
 	libsqlite3-dev libhiredis-dev redis-server libpq-dev postgresql libcurl4-openssl-dev \
-	libhttp-parser-dev libssl-dev openssl curl redis-tools wrk nginx-light apache2-utils strace
+	libhttp-parser-dev libssl-dev libc-ares-dev openssl curl redis-tools wrk nginx-light apache2-utils strace
 deps:
 	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(packages)
 

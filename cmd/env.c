@@ -24,6 +24,7 @@
 
 #include "base/limits.h"
 #include "cmd.h"
+#include "io/cares.h"
 #include "os/os.h"
 
 #ifndef GORO_VERSION_TEXT
@@ -40,6 +41,12 @@
 #define KIND "debug"
 #else
 #define KIND "release"
+#endif
+
+#ifdef GORO_HAVE_CARES
+#define WHY_NO_CARES "libcares.so.2 is not here"
+#else
+#define WHY_NO_CARES "compiled without c-ares"
 #endif
 
 enum { TEXT_BYTES = 256 };
@@ -279,6 +286,17 @@ static void print_system(void)
 		is_there && !os_debug(OS_DEBUG_MEMBARRIER) ? "; GORODEBUG=membarrier=0" : "");
 }
 
+static void print_names(void)
+{
+	const char *version = cares_about();
+
+	if (version)
+		row("names", "by c-ares %s where only DNS is asked, else by getaddrinfo", version);
+	else
+		row("names", "by getaddrinfo; %s",
+		    os_debug(OS_DEBUG_CARES) ? WHY_NO_CARES : "GORODEBUG=cares=0");
+}
+
 static void print_kit(void)
 {
 	static const char *const compilers[] = {"cc", "gcc", "clang", "c++", "g++", "clang++"};
@@ -325,6 +343,7 @@ void env_print(void)
 	row("goro", "%s, %s, %s", GORO_VERSION_TEXT, ARCH_NAME, KIND);
 	print_kit();
 	print_system();
+	print_names();
 	print_cpus();
 	print_debug();
 	print_limits();

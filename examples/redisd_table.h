@@ -151,11 +151,13 @@ static struct entry **find(struct shard *shard, struct word key, uint64_t hash, 
 	return at;
 }
 
-/* As many buckets as keys, if there is memory. Keys move: what find() said holds no more. */
+/* No fewer buckets than keys, if there is memory. Keys move: what find() said holds no more. */
 static void shard_grow(struct shard *shard)
 {
 	size_t n = shard->n_buckets * 2;
-	struct entry **buckets = shard->count < n ? NULL : take(n * sizeof(*buckets));
+	struct entry **buckets = NULL;
+	if (shard->count > shard->n_buckets)
+		buckets = take(n * sizeof(*buckets));
 	if (!buckets)
 		return;
 	memset(buckets, 0, n * sizeof(*buckets));

@@ -50,10 +50,11 @@ static void worker(int id, goro_chan *jobs, goro_chan *sums)
 	}
 	must(db, sqlite3_bind_int(sum, 1, id));
 	must(db, sqlite3_step(sum));
-	goro_put(sums, sqlite3_column_int64(sum, 0));
+	sqlite3_int64 result = sqlite3_column_int64(sum, 0);
 	sqlite3_finalize(insert);
 	sqlite3_finalize(sum);
 	sqlite3_close(db);
+	goro_put(sums, result); /* last: when main has all of them, the program ends */
 }
 
 int goro_main(int argc, char **argv)

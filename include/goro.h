@@ -572,9 +572,12 @@ GORO_API int goro_connect(int fd, const struct sockaddr *address, goro_socklen_ 
  * network and address are those of goro_listen(); no host means this machine. Of a name's addresses
  * those of the first one's family and those of the other are tried in turn, each 250 ms after the
  * one before or when that has failed; the first that connects wins (RFC 8305), and the others are
- * closed. TCP_NODELAY is set, and keep-alive as for goro_listen(). Names are resolved by
- * getaddrinfo(3), as /etc/nsswitch.conf says, at the cost of a thread while it lasts; what is
- * still under way there at the deadline goes on in vain. Blocks until there is a connection.
+ * closed. TCP_NODELAY is set, and keep-alive as for goro_listen(). Names are resolved as
+ * getaddrinfo(3) does: where /etc/nsswitch.conf and resolv.conf(5) send a name to DNS alone, by
+ * c-ares, if libcares.so.2 is there and the library was built for it (goro env tells), at the cost
+ * of a socket while it lasts; else, and when a server fails, by getaddrinfo(3), at the cost of a
+ * thread, and what is still under way there at the deadline goes on in vain. Blocks until there is
+ * a connection.
  * Returns the descriptor, or
  *   -ETIMEDOUT     the deadline came first; if it is past, nothing was tried
  *   -EINVAL        no such network, or an address that cannot be read or is of another network
@@ -594,7 +597,7 @@ GORO_API int goro_dial(const char *network, const char *address, int64_t deadlin
 
 /*
  * goro_getaddrinfo - getaddrinfo(3), its arguments and its result, without stopping other
- * goroutines.
+ * goroutines; never by c-ares.
  *
  * Free the list with freeaddrinfo(3). Blocks until the answer is there, at the cost of a thread
  * where servers are asked. Returns 0 or an EAI_ error: EAI_CANCELED when the goroutine's context is
@@ -785,6 +788,7 @@ GORO_API void goro_chan_unref(goro_chan *c);
  *
  *   goro_put(c, 1);                      on a channel of int
  *   goro_put(c, (int64_t)1);             on a channel of int64_t: a plain 1 is an int, which panics
+ *   goro_put(c, (int)'x');               on a channel of int: in C++ 'x' is a char
  *   goro_put(c, (struct point){1, 2});
  *
  * The value has its own type (an array is a pointer to its first element, as for a function's
@@ -804,27 +808,32 @@ GORO_API void goro_chan_unref(goro_chan *c);
  */
 /* clang-format off */
 #ifdef __cplusplus
-#define GORO_V_(...) const auto goro_v_ = (__VA_ARGS__)
+#define GORO_V_(v, ...) const auto v = (__VA_ARGS__)
 #define GORO_BYTES_(T)                                                                     \
 	static_assert(::std::is_trivially_copyable<T>::value, "channels copy bytes only")
 #else
-#define GORO_V_(...) __typeof__((void)0, (__VA_ARGS__)) goro_v_ = (__VA_ARGS__)
+#define GORO_V_(v, ...) __typeof__((void)0, (__VA_ARGS__)) v = (__VA_ARGS__)
 #define GORO_BYTES_(T) _Static_assert(1, "")
 #endif
-#define goro_put(c, ...)                                                                   \
+/* Each use has names of its own: one in another's argument shadows nothing (-Wshadow). */
+#define GORO_NAMED_(macro, n, ...) macro(goro_c_##n, goro_v_##n, __VA_ARGS__)
+#define GORO_NUMBERED_(macro, n, ...) GORO_NAMED_(macro, n, __VA_ARGS__)
+#define goro_put(c, ...) GORO_NUMBERED_(GORO_PUT_, __COUNTER__, c, __VA_ARGS__)
+#define GORO_PUT_(chan_, v_, c, ...)                                                       \
 	__extension__({                                                                    \
-		goro_chan *goro_c_ = (c);                                                  \
-		GORO_V_(__VA_ARGS__);                                                      \
-		GORO_BYTES_(decltype(goro_v_));                                            \
-		goro_put_(goro_c_, (const void *)&goro_v_, sizeof(goro_v_));               \
+		goro_chan *chan_ = (c);                                                    \
+		GORO_V_(v_, __VA_ARGS__);                                                  \
+		GORO_BYTES_(decltype(v_));                                                 \
+		goro_put_(chan_, (const void *)&v_, sizeof(v_));                           \
 	})
-#define goro_get(c, T)                                                                     \
+#define goro_get(c, T) GORO_NUMBERED_(GORO_GET_, __COUNTER__, c, T)
+#define GORO_GET_(chan_, v_, c, T)                                                         \
 	__extension__({                                                                    \
-		goro_chan *goro_c_ = (c);                                                  \
-		T goro_v_;                                                                 \
+		goro_chan *chan_ = (c);                                                    \
+		T v_;                                                                      \
 		GORO_BYTES_(T);                                                            \
-		goro_get_(goro_c_, &goro_v_, sizeof(goro_v_));                             \
-		goro_v_;                                                                   \
+		goro_get_(chan_, &v_, sizeof(v_));                                         \
+		v_;                                                                        \
 	})
 /* clang-format on */
 
@@ -909,10 +918,11 @@ GORO_API int goro_select(goro_case *cases, size_t n, int64_t deadline);
  */
 /* clang-format off */
 #define goro_select_of(deadline, ...)                                                      \
+	GORO_NUMBERED_(GORO_SELECT_OF_, __COUNTER__, deadline, __VA_ARGS__)
+#define GORO_SELECT_OF_(cases_, v_, deadline, ...)                                         \
 	__extension__({                                                                    \
-		goro_case goro_cases_[] = {__VA_ARGS__};                                   \
-		goro_select(goro_cases_, sizeof(goro_cases_) / sizeof(goro_case),          \
-			    (deadline));                                                   \
+		goro_case cases_[] = {__VA_ARGS__};                                        \
+		goro_select(cases_, sizeof(cases_) / sizeof(goro_case), (deadline));       \
 	})
 /* clang-format on */
 
@@ -1229,12 +1239,39 @@ typedef struct goro_once {
  *
  * fn is over when it returns, panics or calls goro_exit(): it is not called again. A panic goes on
  * in whoever made the first call; the others return normally. fn must not call goro_once_do() for
- * the same object: it would wait for itself. Not ended by a cancelled context.
+ * the same object: it would wait for itself. Not ended by a cancelled context. When fn is over, a
+ * call may be no more than a look at one word, in which the goroutine does not yield.
  * Panics: "goro_once_do of nil func value" when fn is NULL and was to be called.
  * Order: what fn did happens before any call returns.
  * Go: Once.Do.
  */
 GORO_API void goro_once_do(goro_once *once, void (*fn)(void *), void *arg);
+GORO_API void goro_once_do_(goro_once *once, void (*fn)(void *), void *arg);
+
+/*
+ * Where fn is over already, which the first word says, a compiler that optimizes needs no call. The
+ * function is in the library all the same: for its address, and for everything else. Not where
+ * ThreadSanitizer is to be told of the order.
+ */
+#if defined(__SANITIZE_THREAD__)
+#define GORO_TSAN_
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define GORO_TSAN_
+#endif
+#endif
+#if defined(__OPTIMIZE__) && !defined(GORO_TSAN_)
+typedef uint32_t __attribute__((__may_alias__)) goro_word_;
+#define GORO_ONCE_DONE_ 4u
+extern __inline__ __attribute__((__gnu_inline__, __always_inline__)) void
+goro_once_do(goro_once *once, void (*fn)(void *), void *arg)
+{
+	const goro_word_ *state = (const goro_word_ *)(const void *)once;
+
+	if (__builtin_expect(__atomic_load_n(state, __ATOMIC_ACQUIRE) != GORO_ONCE_DONE_, 0))
+		goro_once_do_(once, fn, arg);
+}
+#endif
 
 /*
  * A semaphore: a number of units, acquired and released several at a time, strictly first come
@@ -1701,7 +1738,7 @@ GORO_API void goro_dump(int fd);
  * and destroyed when the call returns (not when it leaves by goro_exit() or a panic).
  *
  * Does not block. May be called by a goroutine and, while a runtime runs, by a plain thread.
- * Panics: "go of nil func value" when fn is NULL;
+ * Panics: "go of nil func value" when fn is NULL (a literal NULL does not compile);
  *         "function arguments too large for new goroutine" when they have more than 1024 bytes
  *         altogether;
  *         "go: out of memory"; "go: no runtime is running".

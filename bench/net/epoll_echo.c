@@ -3,8 +3,9 @@
  *
  *   epoll_echo PORT        on 127.0.0.1
  *
- * A thread for each CPU, each with an epoll and connections of its own. The first thread accepts,
- * and deals the connections out in turn, so that no thread has more of them than another.
+ * A thread for each CPU that it may use, each with an epoll and connections of its own. The first
+ * thread accepts, and deals the connections out in turn, so that no thread has more of them than
+ * another.
  *
  * Edge triggered, registered once: no system call between the answer to a request and the next. A
  * read that did not fill the buffer has left nothing, and whatever comes after it is another edge,
@@ -17,6 +18,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -201,12 +203,15 @@ int main(int argc, char **argv)
 	char *end = NULL;
 	long port = argc == 2 ? strtol(argv[1], &end, 10) : 0;
 	pthread_t thread;
+	cpu_set_t cpus;
 
 	if (end == NULL || *end != '\0' || port < 1 || port > UINT16_MAX) {
 		fprintf(stderr, "usage: epoll_echo PORT\n");
 		return 2;
 	}
-	server_count = (int)sysconf(_SC_NPROCESSORS_ONLN);
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) != 0)
+		fail("sched_getaffinity");
+	server_count = CPU_COUNT(&cpus);
 	servers = calloc((size_t)server_count, sizeof(*servers));
 	pending_of = calloc(raise_limit(), sizeof(*pending_of));
 	if (servers == NULL || pending_of == NULL)

@@ -336,7 +336,7 @@ if [ -z "$tracer" ]; then
 fi
 calls="read write readv writev recvfrom sendto recvmsg sendmsg sendfile64 splice openat newfstat newfstatat close
 	accept4 setsockopt getsockname epoll_ctl epoll_wait epoll_pwait epoll_pwait2 futex nanosleep clock_nanosleep
-	sched_yield tgkill rt_sigreturn timerfd_settime madvise io_uring_enter"
+	sched_yield membarrier tgkill rt_sigreturn timerfd_settime madvise io_uring_enter"
 
 trace_begin() { # of the server that runs; returns when it counts
 	if [ $tracer = perf ]; then

@@ -48,6 +48,7 @@
 	EXPLORE_VALUE(p, explore_rmw((volatile void *)(p), sizeof(*(p)), op, (uint64_t)(v), order))
 #define load_rlx(p) EXPLORE_LOAD(p, EXPLORE_RLX)
 #define load_acq(p) EXPLORE_LOAD(p, EXPLORE_ACQ)
+#define load_seq_cst(p) EXPLORE_LOAD(p, EXPLORE_SEQ_CST)
 #define store_rlx(p, v) EXPLORE_STORE(p, v, EXPLORE_RLX)
 #define store_rel(p, v) EXPLORE_STORE(p, v, EXPLORE_REL)
 #define EXPLORE_CAS(p, expected, desired, order)                                                  \
@@ -58,6 +59,7 @@
 #define xchg_rel(p, v) EXPLORE_RMW(EXPLORE_XCHG, p, v, EXPLORE_REL)
 #define xchg_acq_rel(p, v) EXPLORE_RMW(EXPLORE_XCHG, p, v, EXPLORE_ACQ_REL)
 #define add_rlx(p, v) EXPLORE_RMW(EXPLORE_ADD, p, v, EXPLORE_RLX)
+#define add_acq(p, v) EXPLORE_RMW(EXPLORE_ADD, p, v, EXPLORE_ACQ)
 #define add_rel(p, v) EXPLORE_RMW(EXPLORE_ADD, p, v, EXPLORE_REL)
 #define add_acq_rel(p, v) EXPLORE_RMW(EXPLORE_ADD, p, v, EXPLORE_ACQ_REL)
 #define cas_rlx(p, expected, desired) EXPLORE_CAS(p, expected, desired, EXPLORE_RLX)
@@ -77,6 +79,11 @@
 
 #define load_rlx(p) atomic_load_explicit((p), memory_order_relaxed)
 #define load_acq(p) atomic_load_explicit((p), memory_order_acquire)
+/*
+ * An acquire. On arm64 it also waits for the thread's own release stores, which a plain acquire
+ * need not; on x86 it is a load like any other. For what is argued for both (LOCK-PEEK).
+ */
+#define load_seq_cst(p) atomic_load_explicit((p), memory_order_seq_cst)
 #define store_rlx(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
 #define store_rel(p, v) atomic_store_explicit((p), (v), memory_order_release)
 /* Each returns the value from before. */
@@ -85,6 +92,7 @@
 #define xchg_rel(p, v) atomic_exchange_explicit((p), (v), memory_order_release)
 #define xchg_acq_rel(p, v) atomic_exchange_explicit((p), (v), memory_order_acq_rel)
 #define add_rlx(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
+#define add_acq(p, v) atomic_fetch_add_explicit((p), (v), memory_order_acquire)
 #define add_rel(p, v) atomic_fetch_add_explicit((p), (v), memory_order_release)
 #define add_acq_rel(p, v) atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
 /*
@@ -105,12 +113,13 @@
 #define fence_after_swap() fence_seq_cst()
 #endif
 
-/* Set once, by a constructor in os/os_fence.c: the kernel has membarrier. FE1. */
-extern bool fence_is_asymmetric;
+/* os/os_fence.c: the kernel has membarrier; FE1, FE3. */
+extern atomic_of(bool) fence_is_asymmetric;
 
 static inline void fence_light(void)
 {
-	if (__builtin_expect(fence_is_asymmetric, 1))
+	atomic_signal_fence(memory_order_seq_cst); /* FE3: the store first, then this look */
+	if (__builtin_expect(load_rlx(&fence_is_asymmetric), 1))
 		atomic_signal_fence(memory_order_seq_cst);
 	else
 		fence_seq_cst();

@@ -14,6 +14,7 @@
 #else
 #define RUNQ_CAP 256u              /* Gs in a P's ring; a power of two */
 #endif
+#define COLD_BATCH 32u             /* cold Gs that stay in the cache until their turn comes */
 #define GLOBQ_TICK 61u             /* slices from its ring until a P looks at globq first */
 #define STEAL_ROUNDS 4             /* passes over all Ps before an M gives up */
 #define MAXPROCS_LIMIT 1024        /* Ps at most; GORO_MAXPROCS beyond it is cut to it */
@@ -24,6 +25,7 @@
 #define MAXSTOPPED_DEFAULT 256     /* goroutines stopped by a signal at a time: GORO_MAXSTOPPED */
 #define SYSMON_MIN_NS INT64_C(1000000)
 #define SYSMON_SOON_NS INT64_C(20000)
+#define SLOW_HEAT 16u             /* FN8: so much that is due goes before a slow ring */
 #define ARGS_MAX 1024u             /* bytes of arguments that go() copies */
 #define NAME_MAX_BYTES 32u         /* a goroutine's name, with its end */
 

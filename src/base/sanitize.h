@@ -26,6 +26,10 @@ SANITIZE_HOOK void __tsan_destroy_fiber(void *fiber);
 SANITIZE_HOOK void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 SANITIZE_HOOK void __tsan_acquire(void *addr);
 SANITIZE_HOOK void __tsan_release(void *addr);
+/* Those that a program may define, and that are called with locks held: TS3. */
+SANITIZE_HOOK void __tsan_on_report(void *report);
+SANITIZE_HOOK void __sanitizer_on_print(const char *text);
+SANITIZE_HOOK void __sanitizer_report_error_summary(const char *text);
 SANITIZE_HOOK void AnnotateIgnoreReadsBegin(const char *file, int line);
 SANITIZE_HOOK void AnnotateIgnoreReadsEnd(const char *file, int line);
 SANITIZE_HOOK void AnnotateIgnoreWritesBegin(const char *file, int line);
@@ -55,6 +59,16 @@ SANITIZE_HOOK void __lsan_unregister_root_region(const void *addr, size_t size);
 
 /* Set once, by a constructor that runs before the program's: it is linked with one of them. */
 extern bool sanitize_is_on;
+
+/* Does ThreadSanitizer keep signals back, while nothing of ours is instrumented? SG4, PR11 */
+static inline bool sanitize_keeps_signals(void)
+{
+#if defined(__SANITIZE_THREAD__)
+	return false;
+#else
+	return __tsan_switch_to_fiber != NULL;
+#endif
+}
 
 /* What was written before a release of addr happens before what follows an acquire of it. */
 SANITIZE_NOTHING static void sanitize_release_slow(void *addr)

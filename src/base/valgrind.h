@@ -7,6 +7,8 @@
  *
  * VG1  A range is a known stack from before its first use until its address space is given back.
  * VG2  What an earlier user of a stack left below its stack pointer is free for the next one.
+ * VG3  Nor does memcheck see that a goroutine which a signal has stopped goes on, on its own stack
+ *      again: the first large frames there count as another change of stacks. They are free, too.
  *
  * Built without Valgrind's headers the library works all the same, but memcheck reports
  * what is not so.

@@ -89,6 +89,7 @@ struct ctx_head;
 struct m;
 
 #define G_INLINE_ARGS 72
+#define G_COLD_LINES 10 /* of a stack at rest */
 
 struct g {
 	void *sp;                     /* whoever holds the G at rest: where its registers lie */
@@ -148,6 +149,24 @@ noreturn void g_transition_failed(const struct g *gp, enum g_state from, enum g_
 static inline enum g_state g_state(struct g *gp)
 {
 	return (enum g_state)load_acq(&gp->state); /* G-STATE: what the G wrote before it changed */
+}
+
+/*
+ * By whoever holds it, at rest, when its turn comes soon. One of thousands is cold: the rest of the
+ * G, and its stack from a wait's registers to the frame of the call that waits.
+ */
+static inline void g_prefetch(const struct g *gp)
+{
+	const char *sp = gp->sp;
+
+	if (!sp)
+		return;
+	__builtin_prefetch((const char *)gp + CACHE_LINE);
+	__builtin_prefetch((const char *)gp + 2 * CACHE_LINE);
+	for (int i = 0; i < G_COLD_LINES; i++)
+		__builtin_prefetch(sp + i * CACHE_LINE);
+	/* gcc 12 takes a function of nothing but prefetches for one without an effect. */
+	__asm__ volatile("");
 }
 
 /*

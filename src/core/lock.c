@@ -104,6 +104,11 @@ void lock_wake(struct lock *l)
 }
 
 #ifdef GORO_DEBUG
+static uint32_t rank_of(const struct lock *l)
+{
+	return l->rank == LOCK_ZEROED ? (uint32_t)LOCK_OBJECT : l->rank;
+}
+
 /* The ranks that a thread holds, as bits. A foreign thread is not watched. */
 void lock_note_acquire(struct lock *l)
 {
@@ -113,13 +118,13 @@ void lock_note_acquire(struct lock *l)
 		return;
 	if (!m_may_lock(mp))
 		fatal("goro: lock of rank %u taken outside of a call", l->rank); /* MI4 */
-	uint32_t *held = m_held_ranks(mp);
+	uint32_t *held = m_held_ranks(mp), rank = rank_of(l);
 	/* by address; one by one */
-	bool may_repeat = l->rank == LOCK_CHAN || l->rank == LOCK_TIMERS;
-	uint32_t above = *held >> (l->rank + (may_repeat ? 1 : 0));
+	bool may_repeat = rank == LOCK_CHAN || rank == LOCK_TIMERS;
+	uint32_t above = *held >> (rank + (may_repeat ? 1 : 0));
 	if (above)
-		fatal("goro: lock rank: taking rank %u while holding ranks %x", l->rank, *held);
-	*held |= 1u << l->rank;
+		fatal("goro: lock rank: taking rank %u while holding ranks %x", rank, *held);
+	*held |= 1u << rank;
 }
 
 void lock_note_release(struct lock *l)
@@ -127,6 +132,6 @@ void lock_note_release(struct lock *l)
 	struct m *mp = m_self();
 
 	if (mp)
-		*m_held_ranks(mp) &= ~(1u << l->rank);
+		*m_held_ranks(mp) &= ~(1u << rank_of(l));
 }
 #endif

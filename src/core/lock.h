@@ -8,6 +8,10 @@
  *      fence. One of the two sees the other (LOCK-SLEEP), so no sleeper is left behind.
  * LK3  Locks are taken in rising rank (debug builds check it). Under a lock nobody parks, calls a
  *      function of the program, or allocates a stack.
+ * LK4  A look at the word without taking the lock finds it free only if all that its holders have
+ *      done can be seen, but for those that take it after the look. Who has gone on from
+ *      lock_release() may have its stores on the way still, the release among them; then the word
+ *      that the look finds is 1, or the look came before it was taken (LOCK-PEEK).
  *
  * Why not a word with three values (Go's lock_futex, glibc): its release is a second
  * read-modify-write, 5 ns, which is a third of what an uncontended send costs. Why not a waiter
@@ -25,6 +29,7 @@
 /* rank, lowest first: what may be held when the next is taken */
 #define LOCK_RANKS(X)                                                             \
 	X(OUTSIDE, "the end of a run, against threads without an M")              \
+	X(PRESENT, "who waits for a rwmutex of the program")                      \
 	X(OBJECT, "a mutex or the like of the program: valid when zeroed")        \
 	X(WORLD, "stop-the-world queue")                                          \
 	X(TIMER, "a timer of the program")                                        \
@@ -38,6 +43,7 @@
 	X(LEAF, "held alone, calls nothing")
 
 enum lock_rank {
+	LOCK_ZEROED, /* as LOCK_OBJECT */
 #define LOCK_RANK_ENUM(name, text) LOCK_##name,
 	LOCK_RANKS(LOCK_RANK_ENUM)
 #undef LOCK_RANK_ENUM
@@ -92,10 +98,16 @@ static inline void lock_release(struct lock *l)
 	uint32_t slot = lock_slot(l);
 
 	lock_note_release(l);
-	store_rel(&l->word, 0); /* LOCK-HOLD: what we wrote under the lock */
+	store_rel(&l->word, 0); /* LOCK-HOLD, LOCK-PEEK: what we wrote under the lock */
 	fence_light();          /* LOCK-SLEEP: our store, then the look at the sleepers */
 	if (unlikely(load_rlx(&lock_sleepers[slot]))) /* relaxed: ordered by the fence */
 		lock_wake(l);
+}
+
+/* LK4: the first of what looks at something without its lock; what follows sees what was done. */
+static inline bool lock_is_free(struct lock *l)
+{
+	return load_seq_cst(&l->word) == 0; /* LOCK-PEEK */
 }
 
 #endif

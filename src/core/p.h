@@ -82,11 +82,20 @@ struct p {
 	uint64_t rand;                    /* owner */
 	atomic_of(uint64_t) n_spawned, n_ended; /* owner; anybody reads */
 	uint32_t poll_heat;               /* owner; sched/poll.c, NW3 */
+	bool poll_had_turn;               /* owner; likewise, NW5 */
+	atomic_of(int64_t) wake_at;       /* owner; sysmon reads it; 0: nothing is owed: OW1 */
+	int64_t owed_since;               /* owner; OW2 */
+	bool has_many;                    /* owner; what came last was more than a few: OW6 */
+	uint32_t turn_tick;               /* owner; FN6: the slice that was seen at the last look */
+	uint32_t turn_calls, turn_every;  /* owner; FN6, NW6: sched_calls then, and for how many */
+	int64_t turn_since, turn_looked_at; /* owner; FN6: when it was first seen, and last */
 	atomic_of(int32_t) n_poll_waits;  /* owner; waits for descriptors: sched/poll.c, NW2 */
 	atomic_of(uint32_t) syscall_tick; /* owner; one more for each goro_syscall_enter */
 	uint32_t syscall_heat;            /* owner; HO5: so many calls count as long */
 	atomic_of(uint32_t) is_offered;   /* HO7: nobody's; P-OFFER */
-	uint32_t blocked_heat;            /* owner; FN8: so many more that are due go first */
+	uint32_t slow_heat;               /* owner; FN8: so many more that are due go first */
+	bool goes_first;                  /* owner; FN8: what runs now is one of them */
+	int64_t looked_at;                /* owner; FN8: when it last looked at its timers */
 	uint32_t seen_tick;               /* sysmon */
 	int64_t seen_since;               /* sysmon; when it first saw seen_tick */
 	int64_t asked_at;                 /* sysmon; when it asked the G to yield */

@@ -1,5 +1,5 @@
 /*
- * self.c - which M am I? The only thread-local of the library.
+ * self.c - which M am I? The only thread-locals of the library.
  *
  *   everything -> [m_self]
  *
@@ -29,6 +29,13 @@ __attribute__((noinline)) struct m *m_self(void)
 __attribute__((noinline)) void m_self_set(struct m *mp)
 {
 	self_m = mp;
+}
+
+static __attribute__((tls_model("initial-exec"))) __thread uintptr_t giving;
+
+__attribute__((noinline)) uintptr_t *self_giving(void)
+{
+	return &giving;
 }
 
 uint32_t *m_held_ranks(struct m *mp)

@@ -1,7 +1,7 @@
 /*
- * self.h - which M am I? The only thread-local of the library.
+ * self.h - which M am I? The only thread-locals of the library.
  *
- * SE1  It holds a pointer and is read by value. Its address is never taken, since a goroutine
+ * SE1  self_m holds a pointer and is read by value. Its address is never taken, since a goroutine
  *      may go on in another thread after any call that parks, and compilers keep such
  *      addresses in registers.
  */
@@ -28,6 +28,11 @@ static inline struct m *m_self(void)
 struct m *m_self(void);
 #endif
 void m_self_set(struct m *mp);
+/*
+ * PR12: the frame that calls the program's handler of SIGURG on this thread, or 0; also on a thread
+ * that is no M. Only for a signal handler, which does not change threads.
+ */
+uintptr_t *self_giving(void);
 
 /* Debug builds: the lock ranks that this thread holds, as bits. In the M. */
 uint32_t *m_held_ranks(struct m *mp);

@@ -11,33 +11,23 @@
  * In a static program, where libc is in the same module, and without _dl_find_object, which is the
  * only way to ask without a lock, the answer is no.
  *
+ * What libc's module is, is told by a function that no sanitizer replaces by one of its own.
+ *
  * Locking: none; in a signal handler. Go: none: there the process ends.
  */
-#include <dlfcn.h>
-#include <stdlib.h>
+#include <sys/auxv.h>
 
 #include "arch/arch.h"
+#include "debug/symbol.h"
 #include "debug/unwind.h"
 #include "sched/sched.h"
 
-#ifdef DLFO_STRUCT_HAS_EH_DBASE /* glibc 2.35 and later */
-extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
-
 static const void *module_of(uintptr_t pc)
 {
-	struct dl_find_object found;
+	struct symbol_module module;
 
-	if (!_dl_find_object || _dl_find_object((void *)pc, &found) != 0)
-		return NULL;
-	return found.dlfo_map_start;
+	return symbol_module_at(pc, &module) ? module.start : NULL;
 }
-#else
-static const void *module_of(uintptr_t pc)
-{
-	(void)pc;
-	return NULL;
-}
-#endif
 
 struct walk {
 	const void *own;
@@ -63,7 +53,7 @@ static bool is_own_code(const struct g *gp, const void *context)
 	struct unwind_bounds bounds = {gp->stack.lo, gp->stack.hi};
 	struct unwind_regs regs;
 
-	if (!w.own || w.own == module_of((uintptr_t)abort))
+	if (!w.own || w.own == module_of((uintptr_t)getauxval))
 		return false;
 	unwind_regs_from_signal(&regs, context);
 	(void)unwind_walk(&regs, bounds, walk_frame, &w);

@@ -65,20 +65,33 @@ static int symbol_visit_module(struct dl_phdr_info *info, size_t size, void *arg
 extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
 
 /* Without the lock of the list of modules, which a stopped goroutine may hold: SY5. */
-static bool symbol_find_module(struct symbol_search *search)
+bool symbol_module_at(uintptr_t pc, struct symbol_module *module)
 {
 	struct dl_find_object found;
 
-	if (!_dl_find_object)
-		return dl_iterate_phdr(symbol_visit_module, search) != 0;
-	if (_dl_find_object((void *)search->pc, &found) != 0 || !found.dlfo_link_map)
+	if (!_dl_find_object || _dl_find_object((void *)pc, &found) != 0 || !found.dlfo_link_map)
 		return false;
-	search->module.bias = found.dlfo_link_map->l_addr;
-	if (found.dlfo_link_map->l_name && found.dlfo_link_map->l_name[0])
-		search->module.path = found.dlfo_link_map->l_name;
+	const char *name = found.dlfo_link_map->l_name;
+	module->start = found.dlfo_map_start;
+	module->bias = found.dlfo_link_map->l_addr;
+	module->path = name && name[0] ? name : NULL;
 	return true;
 }
+
+static bool symbol_find_module(struct symbol_search *search)
+{
+	if (!_dl_find_object)
+		return dl_iterate_phdr(symbol_visit_module, search) != 0;
+	return symbol_module_at(search->pc, &search->module);
+}
 #else
+bool symbol_module_at(uintptr_t pc, struct symbol_module *module)
+{
+	(void)pc;
+	(void)module;
+	return false;
+}
+
 static bool symbol_find_module(struct symbol_search *search)
 {
 	return dl_iterate_phdr(symbol_visit_module, search) != 0;

@@ -57,8 +57,21 @@ bool symbol_is_own(uintptr_t pc);
 
 struct symbol_module {
 	uintptr_t bias;          /* address in memory minus address in the file */
-	const char *path;        /* that can be opened */
+	const char *path;        /* that can be opened; NULL: the program */
+	const void *start;       /* of its addresses: symbol_module_at() */
 };
+
+/* Of what module is this code? Takes no lock; false also where that cannot be had without one. */
+bool symbol_module_at(uintptr_t pc, struct symbol_module *module);
+
+/*
+ * symbol_elf.c: the addresses in the module from the first to the last of its functions whose name
+ * begins with one of the prefixes; both are 0 if there is none. The first prefix that fits counts,
+ * and "!x" means that names with x are not meant. False: nobody knows where all of
+ * them are, since the file is stripped, or no file.
+ */
+bool symbol_elf_span(const struct symbol_module *module, const char *const *prefixes,
+		     size_t n_prefixes, uintptr_t *lo, uintptr_t *hi);
 
 /* symbol_elf.c: the function of the file's .symtab, else .dynsym, that holds pc - bias. */
 bool symbol_elf_find(const struct symbol_module *module, uintptr_t pc, char *name, size_t size,

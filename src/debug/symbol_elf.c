@@ -125,25 +125,90 @@ static bool elf_name(const struct elf_image *image, uintptr_t at, char *name, si
 	return false;
 }
 
-bool symbol_elf_find(const struct symbol_module *module, uintptr_t pc, char *name, size_t size,
-		     uintptr_t *start)
+static bool elf_open(const struct symbol_module *module, struct elf_image *image)
 {
 	struct stat status;
-	bool is_found = false;
+	void *memory = MAP_FAILED;
 	int fd = open(module->path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return false; /* the vDSO is no file */
-	if (fstat(fd, &status) == 0 && status.st_size > 0) {
-		struct elf_image image = {.size = (size_t)status.st_size};
-		void *memory = mmap(NULL, image.size, PROT_READ, MAP_PRIVATE, fd, 0);
-		if (memory != MAP_FAILED) {
-			image.at = memory;
-			is_found = elf_name(&image, pc - module->bias, name, size, start);
-			*start += is_found ? module->bias : 0;
-			munmap(memory, image.size);
-		}
-	}
+	if (fstat(fd, &status) == 0 && status.st_size > 0)
+		memory = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	close(fd);
+	if (memory == MAP_FAILED)
+		return false;
+	*image = (struct elf_image){memory, (size_t)status.st_size};
+	return true;
+}
+
+static void elf_close(struct elf_image *image)
+{
+	munmap((void *)(uintptr_t)image->at, image->size);
+}
+
+bool symbol_elf_find(const struct symbol_module *module, uintptr_t pc, char *name, size_t size,
+		     uintptr_t *start)
+{
+	struct elf_image image;
+
+	if (!elf_open(module, &image))
+		return false;
+	bool is_found = elf_name(&image, pc - module->bias, name, size, start);
+	*start += is_found ? module->bias : 0;
+	elf_close(&image);
 	return is_found;
+}
+
+static bool elf_begins(const char *name, const char *const *prefixes, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		bool is_counted = prefixes[i][0] != '!';
+		const char *prefix = prefixes[i] + !is_counted;
+		if (strncmp(name, prefix, strlen(prefix)) == 0)
+			return is_counted;
+	}
+	return false;
+}
+
+static bool elf_span(const struct elf_table *table, const char *const *prefixes, size_t n,
+		     uintptr_t *lo, uintptr_t *hi)
+{
+	*lo = UINTPTR_MAX;
+	*hi = 0;
+	for (size_t i = 0; i < table->n_symbols; i++) {
+		const Elf64_Sym *s = &table->symbols[i];
+		if ((s->st_info & 0xf) != STT_FUNC || s->st_shndx == SHN_UNDEF ||
+		    s->st_name >= table->names_size ||
+		    !elf_begins(table->names + s->st_name, prefixes, n))
+			continue;
+		*lo = s->st_value < *lo ? s->st_value : *lo;
+		*hi = s->st_value + s->st_size > *hi ? s->st_value + s->st_size : *hi;
+	}
+	return *hi != 0;
+}
+
+bool symbol_elf_span(const struct symbol_module *module, const char *const *prefixes,
+		     size_t n_prefixes, uintptr_t *lo, uintptr_t *hi)
+{
+	struct elf_image image;
+	struct elf_table table;
+	bool is_known = false;
+
+	if (!elf_open(module, &image))
+		return false;
+	if (elf_find_table(&image, SHT_SYMTAB, &table)) {
+		is_known = true;
+		if (elf_span(&table, prefixes, n_prefixes, lo, hi)) {
+			*lo += module->bias;
+			*hi += module->bias;
+		} else {
+			*lo = *hi = 0;
+		}
+	} else if (elf_find_table(&image, SHT_DYNSYM, &table)) {
+		is_known = !elf_span(&table, prefixes, n_prefixes, lo, hi);
+		*lo = *hi = 0;
+	}
+	elf_close(&image);
+	return is_known;
 }

@@ -81,10 +81,10 @@ int netpoll_start(struct polled *(*at)(int fd));
 int netpoll_add(int fd, struct polled *pd);
 void netpoll_remove(int fd);
 /*
- * Ask for events, until `until` (0: without blocking), and append the Gs that became ready. Several
- * may ask at a time.
+ * Ask for events, until `until` (0: without blocking), and append the Gs that became ready. True:
+ * there may be more (NP4). Several may ask at a time.
  */
-void netpoll(int64_t until, struct glist *ready);
+bool netpoll(int64_t until, struct glist *ready);
 /* In a child of fork(), which has one thread: the parent's poller is not ours. */
 void netpoll_in_child(void);
 /* Whoever blocks in netpoll() returns; or who does it next, if nobody did. */

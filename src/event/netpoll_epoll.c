@@ -9,6 +9,10 @@
  *      blocking must not use up what was meant for another.
  * NP3  is_breaking is set before the break-in descriptor is written, and swapped back after it was
  *      read: who finds it set relies on the one who swaps it back, who then looks at the timers.
+ * NP4  A few events at a time. What the dispatch touches (the record, the G, its stack) is then
+ *      still in the cache when the goroutine runs: with a thousand connections the kernel's work
+ *      for those before it would have driven it out. The kernel puts what it did not hand out
+ *      before what comes later, so that nobody waits longer than one round.
  *
  * Locking: start_lock for the first use. Orders: NETPOLL-ON, NETPOLL-BREAK. Go:
  * runtime/netpoll_epoll.go.
@@ -19,7 +23,7 @@
 #include "event/netpoll.h"
 #include "os/os.h"
 
-#define EVENTS_AT_ONCE 128
+#define EVENTS_AT_ONCE COLD_BATCH /* NP4 */
 #define BREAK_DATA UINT64_MAX
 #define WANTED (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET) /* and EPOLLERR, EPOLLHUP */
 #define HANGUP (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)
@@ -110,27 +114,23 @@ static void break_end(void)
 	(void)xchg_acq_rel(&poller.is_breaking, 0); /* NETPOLL-BREAK: the timer that it was about */
 }
 
-void netpoll(int64_t until, struct glist *ready)
+bool netpoll(int64_t until, struct glist *ready)
 {
 	struct epoll_event events[EVENTS_AT_ONCE];
-	int n;
+	int n = os_epoll_wait(poller.epoll, events, EVENTS_AT_ONCE, until);
 
-	do {
-		n = os_epoll_wait(poller.epoll, events, EVENTS_AT_ONCE, until);
-		if (n == -EINTR && until > 0)
-			return; /* the caller looks at everything again */
-		if (n > 0)
-			fence_seq_cst(); /* POLL-KICK: the events, then the words; PS3 */
-		for (int i = 0; i < n; i++)
-			look_ahead(&events[i]);
-		for (int i = 0; i < n; i++) {
-			if (events[i].data.u64 != BREAK_DATA)
-				dispatch(&events[i], ready);
-			else if (until > 0)
-				break_end();
-		}
-		until = 0;
-	} while (n == EVENTS_AT_ONCE);
+	if (n <= 0)
+		return false; /* -EINTR, too: the caller looks at everything again */
+	fence_seq_cst(); /* POLL-KICK: the events, then the words; PS3 */
+	for (int i = 0; i < n; i++)
+		look_ahead(&events[i]);
+	for (int i = 0; i < n; i++) {
+		if (events[i].data.u64 != BREAK_DATA)
+			dispatch(&events[i], ready);
+		else if (until > 0)
+			break_end();
+	}
+	return n == EVENTS_AT_ONCE;
 }
 
 void netpoll_in_child(void)

@@ -238,10 +238,10 @@ static void fire_late(struct timers *ts, struct timer *t, struct glist *ready)
 	lock_acquire(&ts->lock);
 }
 
-void timers_expire(struct timers *ts, int64_t now, struct glist *ready)
+static void expire_until(struct timers *ts, int64_t now, struct glist *ready, uint32_t n_enough)
 {
 	lock_acquire(&ts->lock);
-	while (ts->count && ts->entry[0].when <= now) {
+	while (ts->count && ts->entry[0].when <= now && ready->count < n_enough) {
 		struct timer *t = ts->entry[0].timer;
 		delete_at(ts, 0);
 		if (t->is_late) {
@@ -257,6 +257,16 @@ void timers_expire(struct timers *ts, int64_t now, struct glist *ready)
 	}
 	first_publish(ts);
 	lock_release(&ts->lock);
+}
+
+void timers_expire(struct timers *ts, int64_t now, struct glist *ready)
+{
+	expire_until(ts, now, ready, UINT32_MAX);
+}
+
+void timers_expire_first(struct timers *ts, int64_t now, struct glist *ready)
+{
+	expire_until(ts, now, ready, ready->count + 1);
 }
 
 void timers_move(struct timers *from, struct timers *to)

@@ -62,6 +62,8 @@ enum timer_was timer_reset(struct timer *t, int64_t when, bool *is_first);
 bool timer_claim(struct timer *t);
 /* Fire all that are due; the Gs that became ready are appended. */
 void timers_expire(struct timers *ts, int64_t now, struct glist *ready);
+/* The same, but no more than it takes for one G, or a few of one timer, to become ready. */
+void timers_expire_first(struct timers *ts, int64_t now, struct glist *ready);
 /* Move all to another heap: the P goes away. */
 void timers_move(struct timers *from, struct timers *to);
 /* The end of a run: all leave the heap, its memory is freed. fire(t, NULL) for the late ones. */

@@ -416,7 +416,12 @@ static void rare_publish(void *arg)
 	ready_list(&self);
 }
 
-static int wait_rare(struct io *io, int64_t deadline, struct fd_hold *hold)
+/*
+ * Not inlined, as its record is large: who waits plainly, with thousands of others, has its frames
+ * in fewer cache lines without it.
+ */
+__attribute__((noinline)) static int wait_rare(struct io *io, int64_t deadline,
+					       struct fd_hold *hold)
 {
 	struct rare_wait rare = {.poll = {.end = rare_end},
 				 .wait = {.release = rare_publish},

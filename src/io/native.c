@@ -61,12 +61,12 @@ __attribute__((noinline)) ssize_t io_native(int number, enum poll_side side, io_
 		return -ECANCELED;
 	os_sigpipe_quiet();
 	goro_syscall_enter();
-	while ((n = op(args)) == -EAGAIN && native_wait(number, side)) {
-		if (life_of(number) != life) {
-			n = -EBADF; /* the number is another's, or will be */
+	while ((n = op(args)) == -EAGAIN && native_wait(number, side))
+		if (life_of(number) != life)
 			break;
-		}
-	}
+	/* The number is another's, or will be; or it was closed between the call and the look. */
+	if (n == -EAGAIN && (life_of(number) != life || os_fd_is_nonblocking(number) < 0))
+		n = -EBADF;
 	goro_syscall_exit();
 	return n;
 }

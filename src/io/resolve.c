@@ -2,20 +2,22 @@
  * resolve.c - asking for the addresses of a name.
  *
  *   [resolve] -> an address, no host: at once
- *             -> a name: getaddrinfo() in the hand-off; or, if somebody may want to stop waiting,
- *                in a thread of its own -> its end closes a channel
+ *             -> a name that DNS alone knows (names.c): cares.c, if c-ares is there; CA7: or
+ *             -> any other: getaddrinfo() in the hand-off; or, if somebody may want to stop
+ *                waiting, in a thread of its own -> its end closes a channel
  *   goro_getaddrinfo -> getaddrinfo() in the hand-off
  *
  * RE1  getaddrinfo() cannot be ended. Who gives up leaves a lookup behind, which then belongs to
  *      its thread alone: it has a reference for each of the two.
- * RE2  Of those threads there are at most LOOKUPS_MAX, however many want to know something.
- * RE3  malloc, pthread_create and the resolver are called between goro_syscall_enter and
+ * RE2  Of those threads, and of the lookups of cares.c, which have a socket each, there are at most
+ *      LOOKUPS_MAX, however many want to know something.
+ * RE3  malloc, pthread_create and getaddrinfo are called between goro_syscall_enter and
  *      goro_syscall_exit only: SR2.
  * RE4  A run may end around a goroutine in any call here, goro_syscall_exit among them: what it has
  *      by then, the unit of RE2 or the lookup, hangs on a record of its deferred calls.
  *
- * Not c-ares: it does not know all that nsswitch.conf says (mDNS, LDAP, systemd-resolved), and a
- * program would find other addresses than the rest of the machine does.
+ * Not everything by c-ares: it does not know all that nsswitch.conf may say (mDNS, LDAP,
+ * systemd-resolved), and a program would find other addresses than the rest of the machine does.
  *
  * Locking: none. Orders: LOOKUP-REF. Go: lookup_unix.go and cgo_unix.go in package net.
  */
@@ -27,6 +29,8 @@
 #include <string.h>
 
 #include "goro.h"
+#include "io/cares.h"
+#include "io/names.h"
 #include "os/os.h"
 #include "os/os_io.h"
 #include "sched/sched.h"
@@ -214,19 +218,67 @@ static int look_up_until(const struct inet_name *name, const struct network *net
 	return error;
 }
 
+/* ---- by c-ares ---- */
+
+/* Files are read, and once the library is loaded: as CA2. */
+static bool lookup_is_for_cares(const struct inet_name *name, struct names *how)
+{
+	if (!name->host[0] || name->is_literal || name->service[0])
+		return false;
+	goro_nopreempt_begin();
+	bool is_for_cares = names_read(name->host, &names_files, how) && cares_is_there();
+	goro_nopreempt_end();
+	return is_for_cares;
+}
+
+static int lookup_begin(struct lookup_hold *hold, int64_t deadline)
+{
+	CALL_SCOPE;
+	return lookup_unit_take(hold, deadline);
+}
+
+static void lookup_end(struct lookup_hold *hold)
+{
+	CALL_SCOPE;
+	deferred_remove(&hold->record);
+	lookup_hold_drop(&hold->record);
+}
+
+static int look_up_by_cares(const struct inet_name *name, const struct network *net,
+			    const struct names *how, int64_t deadline, struct addresses *to)
+{
+	struct lookup_hold hold = {
+		.record = {.fn = lookup_hold_nothing, .drop = lookup_hold_drop}};
+	struct addresses found;
+	int error = lookup_begin(&hold, deadline);
+	if (error)
+		return error;
+	error = cares_look_up(name, net, how, deadline, &found);
+	lookup_end(&hold);
+	if (!error)
+		*to = found;
+	return error;
+}
+
 static int look_up_now(const struct inet_name *name, const struct network *net, int64_t deadline,
 		       struct addresses *to)
 {
 	const struct g *gp = g_self();
+	struct names how;
 
 	if (call_is_canceled())
 		return -ECANCELED;
 	if (deadline_is_past(deadline))
 		return -ETIMEDOUT;
+	int error = CARES_LIBC_KNOWS;
+	if (lookup_is_for_cares(name, &how))
+		error = look_up_by_cares(name, net, &how, deadline, to);
+	if (error != CARES_LIBC_KNOWS)
+		return error;
 	if (deadline != OS_FOREVER || (gp && gp->ctx))
 		return look_up_until(name, net, deadline, to);
 	goro_syscall_enter();
-	int error = look_up(name, net, to);
+	error = look_up(name, net, to);
 	goro_syscall_exit();
 	return error;
 }

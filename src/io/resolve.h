@@ -1,7 +1,7 @@
 /*
  * resolve.h - names become addresses.
  *
- *   goro_listen, goro_dial -> [resolve] -> at once, or getaddrinfo() while others run
+ *   goro_listen, goro_dial -> [resolve] -> at once; c-ares or getaddrinfo() while others run
  */
 #ifndef IO_RESOLVE_H
 #define IO_RESOLVE_H

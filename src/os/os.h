@@ -147,12 +147,15 @@ void os_altstack_remove(void *stack);
 /*
  * Install handler for signo unless the program handles it already; says whether it did. Ignored
  * counts as not handled: a shell starts its background jobs with SIGQUIT ignored, and Go takes
- * it all the same.
+ * it all the same. The handler does no more than count and wake: SG4.
  */
 bool os_signal_install_default(int signo, void (*handler)(int, siginfo_t *, void *));
 /* Install handler for signo whatever was there. */
 void os_signal_install(int signo, void (*handler)(int, siginfo_t *, void *), struct sigaction *old);
-/* The same for a handler that no other signal interrupts. 0, -EINVAL. */
+/*
+ * The same for one that no other signal interrupts, and that does no more than count and wake: SG4.
+ * 0, -EINVAL.
+ */
 int os_signal_catch(int signo, void (*handler)(int, siginfo_t *, void *), struct sigaction *old);
 /* Back to the default, if handler is still the one in place. */
 void os_signal_remove(int signo, void (*handler)(int, siginfo_t *, void *));
@@ -164,6 +167,18 @@ void os_signal_restore(int signo, const struct sigaction *old);
 void os_signal_forward(int signo, siginfo_t *info, void *context, const struct sigaction *old);
 /* The handler for signo, whatever the program has put there meanwhile, which goes into *old. */
 void os_signal_insist(int signo, void (*handler)(int, siginfo_t *, void *), struct sigaction *old);
+/*
+ * Past whoever intercepts sigaction(): the kernel calls entry for signo, whose handler is in place.
+ * *under is what it would call without that, known before entry is called for the first time; it
+ * stays as it was if the kernel would not let us. With an entry that is not the handler, for one
+ * signal only.
+ */
+typedef void os_signal_handler(int signo, siginfo_t *info, void *context);
+void os_signal_put_before(int signo, os_signal_handler *handler, os_signal_handler *entry,
+			  atomic_of(os_signal_handler *) *under);
+/* In a handler: has the kernel called it? Its frame ends where the kernel put what it tells. */
+#define os_signal_is_from_kernel(info, context)                                                   \
+	(__builtin_dwarf_cfa() == (void *)(info) || __builtin_dwarf_cfa() == (context))
 #define OS_SIGNALS 65 /* signals are 1 to 64 */
 /*
  * Block all signals in this thread but those of the mask (bit 0: signal 1), and those that a fault
@@ -173,6 +188,8 @@ void os_signals_block(uint64_t but);
 /* The mask of this thread; and take that for the mask of another one. */
 void os_signals_save(sigset_t *mask);
 void os_signals_set(const sigset_t *mask);
+/* Unblocks, or blocks, one in the calling thread. True: it was unblocked before. */
+bool os_signal_let(int signo, bool is_let);
 /* The mask that a handler's return would bring back: for one that does not return. */
 void os_signals_set_as_after(const void *context);
 /*
@@ -190,6 +207,12 @@ void os_write(int fd, const void *data, size_t size); /* all of it, or as much a
 int os_read_file(const char *path, char *buffer, size_t size);
 noreturn void os_exit_now(int status);
 const char *os_env(const char *name); /* NULL if unset or empty */
+
+/* ---- os_library.c ---- */
+
+/* A shared library, for good; NULL: there is none, or this is a static program. It may wait. */
+void *os_library_open(const char *name);
+void *os_library_symbol(void *library, const char *name); /* NULL: it has none of that name */
 
 /* ---- os_epoll.c ---- */
 
@@ -221,7 +244,8 @@ uint32_t os_maxstopped(bool *is_good);
 	X(SCHEDTRACE, "schedtrace", 0, 1000000000, "a number of milliseconds")   \
 	X(SCHEDDETAIL, "scheddetail", 0, 1, "0 or 1")                            \
 	X(MEMBARRIER, "membarrier", 1, 1, "0 or 1")                              \
-	X(PREEMPT, "preempt", 2, 1, "0 or 1")
+	X(PREEMPT, "preempt", 2, 1, "0 or 1")                                    \
+	X(CARES, "cares", 1, 1, "0 or 1")
 enum os_debug {
 #define OS_DEBUG_ENUM(id, name, value, most, wanted) OS_DEBUG_##id,
 	OS_DEBUG_OPTIONS(OS_DEBUG_ENUM)

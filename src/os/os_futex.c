@@ -18,7 +18,12 @@
 #include "base/fatal.h"
 #include "os/os.h"
 
-int os_futex_wait(atomic_of(uint32_t) *word, uint32_t expected, int64_t deadline)
+/*
+ * Leaves errno as it was: the wait may be for a lock on a goroutine's way to park, which keeps its
+ * errno from there on. Not inlined: the address of errno is that of this call's thread.
+ */
+__attribute__((noinline)) int os_futex_wait(atomic_of(uint32_t) *word, uint32_t expected,
+					    int64_t deadline)
 {
 	struct timespec at, *limit = NULL;
 
@@ -32,11 +37,13 @@ int os_futex_wait(atomic_of(uint32_t) *word, uint32_t expected, int64_t deadline
 	/* An early return: what a signal does. The deadline holds all the same. */
 	if (os_fault(OS_FAULT_FUTEX))
 		return deadline != OS_FOREVER && os_now() >= deadline ? -ETIMEDOUT : 0;
-	long r = syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, expected, limit, NULL,
-			 FUTEX_BITSET_MATCH_ANY);
-	if (r == 0)
+	int saved_errno = errno;
+	if (syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, expected, limit, NULL,
+		    FUTEX_BITSET_MATCH_ANY) == 0)
 		return 0;
-	switch (errno) {
+	int error = errno;
+	errno = saved_errno;
+	switch (error) {
 	case EAGAIN:
 	case EINTR:
 		return 0;
@@ -44,7 +51,7 @@ int os_futex_wait(atomic_of(uint32_t) *word, uint32_t expected, int64_t deadline
 		return -ETIMEDOUT;
 	default:
 		fatal("futex wait failed with error %d: the kernel refuses to let a thread sleep",
-		      errno);
+		      error);
 	}
 }
 

@@ -241,6 +241,11 @@ int os_socket_connect_blocking(int fd, const struct sockaddr *address, socklen_t
 	return error;
 }
 
+int os_socket_name(int fd, struct sockaddr *address, socklen_t *size)
+{
+	return getsockname(fd, address, size) < 0 ? -errno : 0;
+}
+
 bool os_socket_is_loop(int fd)
 {
 	struct sockaddr_storage ends[2] = {0};

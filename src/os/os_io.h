@@ -48,6 +48,8 @@ int os_socket_connect(int fd, const struct sockaddr *address, socklen_t size);
  * Meanwhile the descriptor blocks, for whoever uses it.
  */
 int os_socket_connect_blocking(int fd, const struct sockaddr *address, socklen_t size, int64_t ns);
+/* A socket's own address. 0, -errno. */
+int os_socket_name(int fd, struct sockaddr *address, socklen_t *size);
 bool os_socket_is_loop(int fd); /* both of its ends are the same */
 bool os_socket_has_ulp(int fd);  /* of TCP: a protocol on top of it, as kernel TLS */
 
@@ -58,6 +60,21 @@ bool os_socket_has_ulp(int fd);  /* of TCP: a protocol on top of it, as kernel T
 struct addrinfo;
 int os_resolve(const char *node, const char *service, const struct addrinfo *hints,
 	       struct addrinfo **list);
+
+/* This machine's; 0 or the error. */
+int os_host_name(char *to, size_t size);
+
+/* By the environment, or by a cache: getaddrinfo() does not go by its files alone. */
+bool os_resolver_is_told(void);
+
+/*
+ * How many bits say which network each of these IPv4 addresses of ours, in network order, is in; 0:
+ * none. All at once, as the kernel lists every address of the machine for it.
+ */
+void os_network_bits(const uint32_t *addresses, uint32_t *bits, uint32_t n);
+
+/* What libc would return in place of a result of ours: -1, and the error where callers look. */
+ssize_t os_as_libc(ssize_t result);
 
 /* From here on SIGPIPE does nothing, unless the program handles it. */
 void os_sigpipe_quiet(void);

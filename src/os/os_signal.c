@@ -5,21 +5,33 @@
  *
  * SG1  A handler of ours that declines a signal leaves the program as if we had never been there.
  * SG2  A thread that brought its own alternate stack keeps it.
- * SG3  Threads that run goroutines have the signal mask of the thread that called goro_run();
- *      sysmon and the starter block every signal that may be sent, so that no handler of the
- *      program's runs on them.
+ * SG3  Threads that run goroutines have the signal mask of the thread that called goro_run(), but
+ *      for SIGURG, which is let through; sysmon and the starter block every signal that may be
+ *      sent, so that no handler of the program's runs on them.
+ * SG4  What the kernel calls for a signal need not be what sigaction() says: ThreadSanitizer keeps
+ *      the handlers and has one of its own called, which puts signals off. os_signal_put_before()
+ *      has the kernel call us first; sigaction() then tells of that one, and it counts as the
+ *      handler that it stands before. So a handler of the program's may call it as the one from
+ *      before: os_signal_is_from_kernel() tells. A handler that does no more than count and
+ *      wake is called past it at any time, also in the middle of one of its functions.
  *
- * Locking: none. Go: runtime/signal_unix.go, sigfwdgo.
+ * Locking: none. Order: SIGNAL-UNDER. Go: runtime/signal_unix.go, sigfwdgo.
  */
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
+#include <unistd.h>
 
+#include "base/sanitize.h"
 #include "os/os.h"
 
 #define ALTSTACK_SIZE (128u << 10) /* the overflow report unwinds and names frames on it */
+
+static struct {
+	atomic_of(os_signal_handler *) handler, entry; /* SG4: who stands behind, who before */
+} before;
 
 void *os_altstack_install(void)
 {
@@ -48,6 +60,49 @@ void os_altstack_remove(void *memory)
 	os_mem_release(memory, ALTSTACK_SIZE);
 }
 
+static bool is_in_place(const struct sigaction *now, os_signal_handler *handler)
+{
+	/* SG4. relaxed, both: the same whenever they are stored */
+	return (now->sa_flags & SA_SIGINFO) &&
+	       (now->sa_sigaction == handler || (handler == load_rlx(&before.handler) &&
+						 now->sa_sigaction == load_rlx(&before.entry)));
+}
+
+/* The kernel's own struct; libc's has another order. */
+struct kernel_action {
+	os_signal_handler *handler;
+	unsigned long flags;
+	void (*restorer)(void);
+	uint64_t mask;
+};
+
+void os_signal_put_before(int signo, os_signal_handler *handler, os_signal_handler *entry,
+			  atomic_of(os_signal_handler *) *under)
+{
+	struct kernel_action action;
+
+	if (handler != entry) {
+		store_rlx(&before.handler, handler); /* relaxed: is_in_place, like the next */
+		store_rlx(&before.entry, entry);
+	}
+	if (syscall(SYS_rt_sigaction, signo, NULL, &action, sizeof(action.mask)) != 0 ||
+	    action.handler == entry || (uintptr_t)action.handler == (uintptr_t)SIG_DFL ||
+	    (uintptr_t)action.handler == (uintptr_t)SIG_IGN) /* the program's, just now */
+		return;
+	store_rel(under, action.handler); /* SIGNAL-UNDER: the next signal needs it */
+	action.handler = entry;
+	(void)syscall(SYS_rt_sigaction, signo, &action, NULL, sizeof(action.mask));
+}
+
+/* SG4, for a handler that calls nothing that is intercepted, and so may run at any time. */
+static void put_past(int signo, os_signal_handler *handler)
+{
+	atomic_of(os_signal_handler *) under;
+
+	if (sanitize_keeps_signals())
+		os_signal_put_before(signo, handler, handler, &under);
+}
+
 void os_signal_install(int signo, void (*handler)(int, siginfo_t *, void *), struct sigaction *old)
 {
 	struct sigaction action;
@@ -67,7 +122,10 @@ int os_signal_catch(int signo, void (*handler)(int, siginfo_t *, void *), struct
 	action.sa_sigaction = handler;
 	action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
 	sigfillset(&action.sa_mask);
-	return sigaction(signo, &action, old) == 0 ? 0 : -errno;
+	if (sigaction(signo, &action, old) != 0)
+		return -errno;
+	put_past(signo, handler);
+	return 0;
 }
 
 void os_signals_block(uint64_t but)
@@ -94,6 +152,16 @@ void os_signals_set(const sigset_t *mask)
 	pthread_sigmask(SIG_SETMASK, mask, NULL);
 }
 
+bool os_signal_let(int signo, bool is_let)
+{
+	sigset_t set, before;
+
+	sigemptyset(&set);
+	sigaddset(&set, signo);
+	pthread_sigmask(is_let ? SIG_UNBLOCK : SIG_BLOCK, &set, &before);
+	return sigismember(&before, signo) == 0;
+}
+
 void os_signals_set_as_after(const void *context)
 {
 	os_signals_set(&((const ucontext_t *)context)->uc_sigmask);
@@ -107,6 +175,7 @@ bool os_signal_install_default(int signo, void (*handler)(int, siginfo_t *, void
 	    (old.sa_handler != SIG_DFL && old.sa_handler != SIG_IGN))
 		return false;
 	os_signal_install(signo, handler, NULL);
+	put_past(signo, handler);
 	return true;
 }
 
@@ -116,8 +185,7 @@ void os_signal_remove(int signo, void (*handler)(int, siginfo_t *, void *))
 
 	memset(&fallback, 0, sizeof(fallback));
 	fallback.sa_handler = SIG_DFL;
-	if (sigaction(signo, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) &&
-	    now.sa_sigaction == handler)
+	if (sigaction(signo, NULL, &now) == 0 && is_in_place(&now, handler))
 		sigaction(signo, &fallback, NULL);
 }
 
@@ -126,8 +194,7 @@ void os_signal_restore_if(int signo, void (*handler)(int, siginfo_t *, void *),
 {
 	struct sigaction now;
 
-	if (sigaction(signo, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) &&
-	    now.sa_sigaction == handler)
+	if (sigaction(signo, NULL, &now) == 0 && is_in_place(&now, handler))
 		sigaction(signo, old, NULL);
 }
 
@@ -160,8 +227,7 @@ void os_signal_insist(int signo, void (*handler)(int, siginfo_t *, void *), stru
 {
 	struct sigaction now;
 
-	if (sigaction(signo, NULL, &now) == 0 &&
-	    (!(now.sa_flags & SA_SIGINFO) || now.sa_sigaction != handler)) {
+	if (sigaction(signo, NULL, &now) == 0 && !is_in_place(&now, handler)) {
 		*old = now;
 		os_signal_install(signo, handler, NULL);
 	}

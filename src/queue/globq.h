@@ -3,9 +3,11 @@
  * outside of any P.
  *
  * GQ1  size is the length of the list; written under the lock, read by anybody as a hint.
- * GQ2  First in, first out.
+ * GQ2  First in, first out; but see GQ4.
  * GQ3  n_taken counts the Gs that were taken by whoever may run any of them, so that the first
  *      unbound G waits as long as neither it nor the number changes.
+ * GQ4  What has waited already when it is put here (put_urgent) has a list of its own, which takes
+ *      turns with the other: neither waits for all of the other.
  */
 #ifndef QUEUE_GLOBQ_H
 #define QUEUE_GLOBQ_H
@@ -18,11 +20,15 @@
 void globq_init(void);
 void globq_put(struct g *gp);
 void globq_put_list(struct glist *list);
+void globq_put_urgent(struct glist *list); /* GQ4 */
 /*
  * One G to run, and up to a fair share more into the ring: size / share + 1, at most half a
  * ring, at most max.
  */
 struct g *globq_get(struct runq *ring, uint32_t share, uint32_t max);
+/* The first that is urgent, or NULL; and whether there is one, as a hint. */
+struct g *globq_get_urgent(void);
+bool globq_has_urgent(void);
 /*
  * Put gp at the tail and take the head, under one lock: what a yield needs. Only the head: the
  * rest of the queue has nothing to gain from a way through the ring.

@@ -33,6 +33,7 @@ void idle_put_p(struct p *pp)
 {
 	store_rlx(&pp->state, P_IDLE); /* relaxed: under the lock */
 	store_rlx(&pp->m, NULL); /* relaxed: under the lock */
+	store_rlx(&pp->wake_at, 0); /* relaxed: likewise; OW1 */
 	pp->idle_link = idle.ps;
 	idle.ps = pp;
 	store_rlx(&idle.n_p, load_rlx(&idle.n_p) + 1); /* relaxed: under the lock; wake.c fences */

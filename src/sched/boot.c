@@ -350,6 +350,8 @@ int goro_maxthreads(int n)
 	if (!is_exceeded && sched.n_to_start > sched.max_m - sched.n_m)
 		sched.n_to_start = sched.max_m - sched.n_m; /* who would go idle looks: SR1 */
 	lock_release(&sched.lock);
+	if (n >= 1)
+		sysmon_wake(); /* if nobody ever does */
 	if (is_exceeded)
 		fatal("program exceeds %d-thread limit\n[see goro_maxthreads()]", n);
 	return old;

@@ -16,14 +16,18 @@
  *      arming: write the heap's first_when, light fence (KEEP-ADD), read keeper_until.
  * FN5  What a timer made runnable waits for no more slices than the ring was long: the next slot
  *      goes behind it.
- * FN6  The next slot does not shut out the ring: after GLOBQ_TICK slices it goes behind. Sysmon
- *      sees to that for a pair that shares one slice, but a locked G has slices of its own.
+ * FN6  The next slot shuts out neither the ring nor the global queue: after NEXT_TURN_NS of a slice
+ *      that is handed on it goes to the end of the global queue, as if it had yielded; after
+ *      GLOBQ_TICK slices (a locked G has slices of its own) it
+ *      goes behind the ring.
  * FN7  Gs that were stopped because they run long come from the global queue one by one, so that
  *      what becomes ready meanwhile, and goes into the ring, waits for one of them, not for all.
- * FN8  After the P was taken from a thread that blocks (HO4), the first of what is due goes before
- *      the ring, for so many times: when each G of a long ring blocks for as long as it takes to
- *      see that, a ticker waits for one of them and not for all. Not always: who sleeps for a
- *      nanosecond again and again would shut out the ring.
+ * FN8  After a G has kept the P for LONG_SLICE_NS, or the next slot for its turn (FN6), or the P
+ *      was taken from a thread that blocks (HO4), what is due goes before the ring, one by one and
+ *      for so many times: when each G of a long ring computes for a slice, or blocks for as long
+ *      as it takes to see that, a ticker waits for one of them and not for all. Not always: who
+ *      sleeps for a nanosecond again and again would shut out the ring. Nor after one that went
+ *      first and then took long itself: between two such the ring has a turn.
  *
  * Locking: sched.lock to release and acquire Ps. Go: findRunnable, stealWork, pollWork in
  * runtime/proc.go.
@@ -35,6 +39,11 @@
 #include "queue/globq.h"
 #include "queue/runq.h"
 #include "sched/sched.h"
+
+#define LONG_SLICE_NS INT64_C(100000) /* FN8 */
+#define NEXT_TURN_NS INT64_C(1000000) /* FN6 */
+#define NEXT_SLOW_NS INT64_C(10000)   /* a G that runs so long is worth a look at the clock */
+#define NEXT_LOOK 64u                 /* else so many of them */
 
 #ifdef GORO_MODEL
 #define NEXT_SLOT_AGE_NS 0
@@ -48,17 +57,6 @@ void check_timers(struct p *pp, int64_t now)
 
 	timers_expire(&pp->timers, now, &due);
 	ready_list(&due);
-}
-
-static struct g *find_local(struct p *pp, bool *inherits_slice)
-{
-	struct g *gp = runq_get_next(&pp->runq);
-
-	if (gp) {
-		*inherits_slice = true;
-		return gp;
-	}
-	return runq_get(&pp->runq);
 }
 
 /*
@@ -75,16 +73,90 @@ static void next_goes_behind(struct p *pp)
 	wake(); /* who looked in between did not see it */
 }
 
+/* FN6: as a yield, behind all that wait: the ring comes first, then those in front of it. */
+static void next_yields(struct p *pp)
+{
+	struct g *gp = runq_get_next(&pp->runq);
+
+	if (!gp)
+		return;
+	globq_put(gp);
+	wake(); /* who looked in between did not see it */
+}
+
+/* FN6. Looked at rarely while Gs stop soon, and each time when they do not. */
+static void next_turn_look(struct p *pp)
+{
+	uint32_t tick = load_rlx(&pp->sched_tick); /* relaxed: only we write */
+	int64_t now = os_now();
+	bool is_slow = now - pp->turn_looked_at >= pp->turn_every * NEXT_SLOW_NS;
+
+	pp->turn_looked_at = now;
+	pp->turn_every = is_slow ? 1 : NEXT_LOOK;
+	if (tick != pp->turn_tick || !pp->turn_since) {
+		pp->turn_tick = tick;
+		pp->turn_since = now;
+	} else if (now - pp->turn_since >= NEXT_TURN_NS) {
+		pp->turn_every = 1; /* nothing is known of those that come now */
+		pp->slow_heat = SLOW_HEAT; /* FN8 */
+		next_yields(pp);
+	}
+}
+
+/* Now and then, and more often when there is a reason: what is urgent (NW6), or NULL. */
+__attribute__((noinline)) static struct g *look_around(struct p *pp)
+{
+	bool has_urgent = globq_has_urgent();
+
+	pp->turn_calls = load_rlx(&pp->sched_calls); /* relaxed: only we write */
+	if (owed_look(pp) && !has_urgent) {
+		pp->turn_every = 1;
+		return NULL;
+	}
+	if (runq_length(&pp->runq) + globq_size() > 1)
+		next_turn_look(pp);
+	else
+		pp->turn_every = NEXT_LOOK;
+	if (!has_urgent)
+		return NULL;
+	pp->turn_every = 2; /* that, and one of our own */
+	return globq_get_urgent();
+}
+
+static struct g *find_local(struct p *pp, bool *inherits_slice)
+{
+	struct g *gp = runq_get_next(&pp->runq);
+
+	if (gp) {
+		*inherits_slice = true;
+		return gp;
+	}
+	return runq_get(&pp->runq);
+}
+
+/* FN8. The time since the last look is that of the slice, or there is no ring that would wait. */
+static void slice_measure(struct p *pp, int64_t now)
+{
+	if (now - pp->looked_at >= LONG_SLICE_NS)
+		pp->slow_heat = pp->goes_first ? 0 : SLOW_HEAT;
+	pp->goes_first = false;
+	pp->looked_at = now;
+}
+
 /* What is due becomes runnable. Returned is what goes before the ring: FN8. */
 static struct g *timers_ready(struct p *pp, int64_t now)
 {
 	struct glist due = {0};
 
-	timers_expire(&pp->timers, now, &due);
-	struct g *first = pp->blocked_heat ? glist_pop(&due) : NULL;
+	if (pp->slow_heat)
+		timers_expire_first(&pp->timers, now, &due);
+	struct g *first = glist_pop(&due);
 	if (first) {
-		pp->blocked_heat--;
+		pp->slow_heat--;
+		pp->goes_first = true;
 		g_transition(first, G_WAITING, G_RUNNABLE);
+	} else {
+		timers_expire(&pp->timers, now, &due);
 	}
 	ready_list(&due);
 	next_goes_behind(pp);
@@ -214,9 +286,10 @@ bool reacquire_p(struct m *mp)
 }
 
 /*
- * The same, not spinning, to run the one G that the poller brought: no other M is woken to look on,
- * which for a single connection would cost more than its request. Nothing may rely on this M to
- * look: no timer is set, no thread is being started (SR1). Sysmon asks the poller meanwhile (NW1).
+ * The same, not spinning, to run the few Gs that the poller brought: no other M is woken to look
+ * on, which for a single connection would cost more than its request; that is owed (OW1). Nothing
+ * may rely on this M to look: no timer is due soon, no thread is being started (SR1). Sysmon asks
+ * the poller meanwhile (NW1).
  */
 static bool reacquire_quietly(struct m *mp, struct glist *ready)
 {
@@ -226,7 +299,9 @@ static bool reacquire_quietly(struct m *mp, struct glist *ready)
 	 * Who armed a timer before we gave the keeper's role back relied on us; one that we cannot
 	 * see yet is sysmon's (keeper_watch).
 	 */
-	if (ready->count != 1 || work_is_visible(&first) || first != TIMER_NEVER)
+	/* relaxed: a hint, written just now */
+	if (!ready->head || work_is_visible(&first) ||
+	    first <= load_rlx(&sched.coarse_now) + 2 * SYSMON_MIN_NS || !owed_may_be(ready))
 		return false;
 	lock_acquire(&sched.lock);
 	struct p *pp = load_rlx(&sched.is_start_wanted) ? NULL : idle_get_p(); /* relaxed: so */
@@ -236,9 +311,8 @@ static bool reacquire_quietly(struct m *mp, struct glist *ready)
 	if (!pp)
 		return false;
 	acquire_p(mp, pp);
-	struct g *gp = glist_pop(ready);
-	g_transition(gp, G_WAITING, G_RUNNABLE);
-	put_runnable(pp, gp, false);
+	poll_brought(pp, ready);
+	ready_list_owed(pp, ready);
 	sysmon_wake_if_asleep();
 	return true;
 }
@@ -251,7 +325,7 @@ void keeper_watch(int64_t now)
 	if (load_rlx(&sched.keeper_taken) || load_rlx(&idle.n_p) == 0)
 		return;
 	(void)work_is_visible(&first);
-	if (first <= now)
+	if (first <= now + SYSMON_MIN_NS) /* OW5 */
 		wake();
 }
 
@@ -344,7 +418,9 @@ static bool sleep_until_woken(struct m *mp)
 		if (!has_work)
 			break;
 		store_rlx(&sched.coarse_now, os_now()); /* relaxed: a hint */
-		bool has_p = reacquire_quietly(mp, &ready) || reacquire_p(mp);
+		if (reacquire_quietly(mp, &ready))
+			return true;
+		bool has_p = reacquire_p(mp);
 		if (has_p)
 			poll_brought(load_rlx(&mp->p), &ready); /* relaxed: our own */
 		ready_list(&ready);
@@ -368,9 +444,14 @@ struct g *find_runnable(struct m *mp, bool *inherits_slice)
 		}
 		if (timers_first(&pp->timers) != TIMER_NEVER) {
 			int64_t now = os_now();
+			slice_measure(pp, now);
 			if (timers_first(&pp->timers) <= now && (gp = timers_ready(pp, now)))
 				return gp;
 		}
+		/* relaxed: only we write */
+		if (unlikely(load_rlx(&pp->sched_calls) - pp->turn_calls >= pp->turn_every) &&
+		    (gp = look_around(pp)))
+			return gp;
 		uint32_t share = load_rlx(&sched.n_procs); /* relaxed: a divisor */
 		if (pp->ticks_without_globq >= GLOBQ_TICK) {
 			pp->ticks_without_globq = 0;
@@ -381,9 +462,11 @@ struct g *find_runnable(struct m *mp, bool *inherits_slice)
 		}
 		if ((gp = find_local(pp, inherits_slice)))
 			return gp;
+		if ((gp = poll_by_turns(pp)))
+			return gp;
 		pp->ticks_without_globq = 0;
 		/* Not a ring full of long runners: FN7; relaxed: a hint */
-		if ((gp = globq_get(&pp->runq, share, load_rlx(&sched.n_stopped) ? 1 : RUNQ_CAP)))
+		if ((gp = globq_get(&pp->runq, share, load_rlx(&sched.n_stopped) ? 1 : COLD_BATCH)))
 			return gp;
 		if ((gp = poll_network(pp)))
 			return gp;

@@ -61,7 +61,6 @@
 #define COMING_BACK_YIELDS 1           /* HO8 */
 #endif
 #define SYSCALL_HEAT 16u               /* HO5 */
-#define BLOCKED_HEAT 16u               /* FN8 */
 #define SYSCALL_LONG_NS INT64_C(20000) /* worth a hand-over to another thread */
 #define START_AHEAD 8u                 /* threads that are made at a time for such calls */
 #define LOOK_AGAIN_NS INT64_C(50000) /* between two looks at a thread that may be blocked */
@@ -180,7 +179,7 @@ static bool retake_one(struct p *pp, int64_t now, bool others_wait, bool *soon)
 	if (at == AT_SYSCALL) {
 		pp->syscall_heat = SYSCALL_HEAT; /* HO5 */
 	} else {
-		pp->blocked_heat = BLOCKED_HEAT; /* FN8 */
+		pp->slow_heat = SLOW_HEAT; /* FN8 */
 		store_rlx(&mp->away_since, now); /* relaxed: for reports */
 	}
 	return true;
@@ -366,7 +365,7 @@ static void yield_to_timers(void)
 
 	if (first == TIMER_NEVER || mp->locked_g || first > os_now())
 		return;
-	pp->blocked_heat += !pp->blocked_heat; /* FN8: not behind all that came back before us */
+	pp->slow_heat += !pp->slow_heat; /* FN8: not behind all that came back before us */
 	yield_global(mp);
 }
 

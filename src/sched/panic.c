@@ -25,7 +25,7 @@
  *      goro_try, or on nothing: then no panic comes back.
  *
  * A plain thread has no goro_defer, but goro_try works there: its frames hang on a key of
- * pthread_setspecific, since the only thread-local is the M. Not in one list for all threads: a
+ * pthread_setspecific, since no thread-local is a G's. Not in one list for all threads: a
  * thread that ends inside goro_try, by pthread_exit, would leave its frame there, for the next one
  * with its number. Jumps are longjmp: C++ destructors between are not run.
  *

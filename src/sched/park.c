@@ -92,6 +92,27 @@ void ready(struct g *gp)
 	wake();
 }
 
+static void list_runnable(struct p *pp, struct glist *list)
+{
+	uint32_t n = 0;
+
+	for (struct g *gp = list->head; gp; gp = gp->link) {
+		g_transition(gp, G_WAITING, G_RUNNABLE);
+		if (n++ < COLD_BATCH) /* its turn comes soon */
+			g_prefetch(gp);
+	}
+	if (pp)
+		put_runnable_list(pp, list);
+	else
+		globq_put_list(list);
+}
+
+void ready_list_owed(struct p *pp, struct glist *list)
+{
+	list_runnable(pp, list);
+	wake_later(pp);
+}
+
 void ready_list(struct glist *list)
 {
 	struct m *mp = m_self();
@@ -103,16 +124,7 @@ void ready_list(struct glist *list)
 			ready_outside(gp);
 		return;
 	}
-	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
-	for (struct g *gp = list->head; gp; gp = gp->link) {
-		g_transition(gp, G_WAITING, G_RUNNABLE);
-		__builtin_prefetch(gp->sp); /* its turn comes soon, and its stack is cold */
-		__builtin_prefetch((char *)gp->sp + CACHE_LINE);
-	}
-	if (pp)
-		put_runnable_list(pp, list);
-	else
-		globq_put_list(list);
+	list_runnable(load_rlx(&mp->p), list); /* relaxed: our own */
 	wake();
 }
 
@@ -136,6 +148,7 @@ static void *yield_on_g0(void *arg)
 	 * else has a claim.
 	 */
 	if (!has_local && timers_first(&pp->timers) == TIMER_NEVER && !mp->locked_g &&
+	    !load_rlx(&sched.poll_turns) && /* relaxed: a hint; NW5 */
 	    !load_acq(&sched.stop_wanted)) { /* STOP-OVER */
 		pp->ticks_without_globq = 0;
 		picked = globq_rotate(gp);

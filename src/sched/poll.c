@@ -1,19 +1,29 @@
 /*
  * poll.c - who asks the poller, and when.
  *
- *   find: [poll_network], without blocking      the keeper (find.c): [poll_block]
+ *   find: [poll_network], [poll_by_turns]      the keeper (find.c): [poll_block]
  *   sysmon: [poll_if_nobody_does]               io/fd: [poll_wait_begins] ... [poll_wait_ended]
  *   between runs: poll_outside.c
  *
  * NW1  While a goroutine or a plain thread waits for a descriptor, somebody asks: an M that finds
- *      its P's queues empty, without blocking; the keeper, which blocks; and sysmon, when a round
- *      of its own went by and nobody did. FN3 holds for these waits as for timers.
+ *      its P's queues empty, without blocking; the keeper, which blocks; and sysmon, when nobody
+ *      did for a millisecond. FN3 holds for these waits as for timers.
  * NW2  Waits are counted where they begin and end, each P its own, so that counting costs no atomic
  *      operation; only the sum means something, and one that is taken while they change may be
  *      wrong: sysmon asks again.
  * NW3  An M whose P is the only busy one would become the keeper if it finds nothing, and asks
  *      then; but while events come several at a time it asks before, without blocking: giving the
  *      P away and taking it again costs a heavy fence.
+ *
+ * NW4  Sysmon brings less at a time than a P uses up until it comes again: else the P would never
+ *      find its queues empty, sysmon alone would ask, and all that is ready would lie in one long
+ *      queue, out of the cache when its turn comes.
+ * NW5  Those that yield are always in the global queue. So, while events come (poll_turns), a P
+ *      whose ring is empty asks before it looks there, every other time: what is ready has half of
+ *      the turns beside them, and not only what sysmon brings.
+ * NW6  What sysmon brings is urgent (GQ4), since it has waited for a millisecond already: however
+ *      long its own ring is, a P looks for it after NEXT_LOOK Gs, or after each when they run long
+ *      (find.c), and then takes every other G from there while it has some.
  *
  * Locking: none. Orders: KEEP-ADD, NETPOLL-ON. Go: findRunnable, netpoll, sysmon in
  * runtime/proc.go.
@@ -23,6 +33,9 @@
 #include "queue/globq.h"
 #include "sched/sched.h"
 
+#define SYSMON_BATCHES 2 /* of what netpoll() brings: NW4 */
+#define NOBODY_ASKS_NS SYSMON_MIN_NS
+#define POLL_TURNS 16u /* NW5: so many asks that brought nothing */
 #define POLL_HEAT 4u /* NW3: so many times that brought nothing much */
 
 atomic_of(int32_t) poll_n_outside;
@@ -72,7 +85,15 @@ void poll_wait_begins(void)
 	struct m *mp = m_self();
 
 	count_wait(mp, 1);
-	timer_was_armed(mp, TIMER_NEVER); /* NW1: as for one that is never due */
+	/* relaxed: our own */
+	struct p *pp = mp && !mp->curg && !owed_is_hot() ? load_rlx(&mp->p) : NULL;
+	if (!pp || pp->has_many) { /* OW6 */
+		timer_was_armed(mp, TIMER_NEVER); /* NW1: as for one that is never due */
+		return;
+	}
+	fence_light(); /* KEEP-ADD: the count, then the look at the keeper */
+	if (!load_rlx(&sched.keeper_taken)) /* relaxed: ordered by the fence */
+		wake_later(pp);
 }
 
 void poll_wait_ended(void)
@@ -80,39 +101,76 @@ void poll_wait_ended(void)
 	count_wait(m_self(), -1);
 }
 
+/* NW5 */
+static void turns_heat(bool has_brought)
+{
+	uint32_t old = load_rlx(&sched.poll_turns); /* relaxed: a hint */
+	uint32_t now = has_brought ? POLL_TURNS : old - (old != 0);
+
+	if (now != old)
+		store_rlx(&sched.poll_turns, now); /* relaxed: likewise */
+}
+
 static void ask(int64_t until, struct glist *ready)
 {
 	/* relaxed, both: one more or less does not matter */
 	store_rlx(&n_asked, load_rlx(&n_asked) + 1);
-	netpoll(until, ready);
+	(void)netpoll(until, ready);
+	turns_heat(ready->head);
 }
 
 /* NW3. Several at a time: the next come soon. */
 static void heat_up(struct p *pp, const struct glist *ready)
 {
+	if (ready->head)
+		pp->has_many = ready->count > OWED_GS;
 	if (ready->count > 1)
 		pp->poll_heat = POLL_HEAT;
 	else if (pp->poll_heat)
 		pp->poll_heat--;
 }
 
-struct g *poll_network(struct p *pp)
+/* Without blocking. One of what came, and the others into the ring. */
+static struct g *ask_now(struct p *pp)
 {
 	struct glist ready = {0};
 
+	ask(0, &ready);
+	heat_up(pp, &ready);
+	struct g *gp = glist_pop(&ready);
+	if (gp)
+		g_transition(gp, G_WAITING, G_RUNNABLE);
+	if (owed_may_be(&ready)) /* also without any: nobody keeps */
+		ready_list_owed(pp, &ready);
+	else
+		ready_list(&ready);
+	return gp;
+}
+
+struct g *poll_network(struct p *pp)
+{
 	/* relaxed: the keeper asks */
 	if (load_rlx(&sched.keeper_taken) || !poll_has_waits())
 		return NULL;
 	/* All others are idle: this M asks as the keeper, at once. Relaxed: a hint. */
 	if (!pp->poll_heat && load_rlx(&idle.n_p) + 1 >= load_acq(&sched.n_procs)) /* PROCS-SET */
 		return NULL;
-	ask(0, &ready);
-	heat_up(pp, &ready);
-	struct g *gp = glist_pop(&ready);
-	if (gp)
-		g_transition(gp, G_WAITING, G_RUNNABLE);
-	ready_list(&ready);
-	return gp;
+	return ask_now(pp);
+}
+
+struct g *poll_by_turns(struct p *pp)
+{
+	if (likely(!load_rlx(&sched.poll_turns)) || globq_size() == 0) /* relaxed: a hint */
+		return NULL;
+	pp->poll_had_turn = !pp->poll_had_turn;
+	if (!pp->poll_had_turn)
+		return NULL;
+	/* relaxed: the keeper asks */
+	if (load_rlx(&sched.keeper_taken) || !poll_has_waits()) {
+		turns_heat(false);
+		return NULL;
+	}
+	return ask_now(pp);
 }
 
 void poll_block(int64_t until, struct glist *ready)
@@ -125,21 +183,28 @@ void poll_brought(struct p *pp, const struct glist *ready)
 	heat_up(pp, ready);
 }
 
-void poll_if_nobody_does(void)
+void poll_if_nobody_does(int64_t now)
 {
 	static uint32_t seen;
+	static int64_t since;
 	struct glist ready = {0};
-	uint32_t now = load_rlx(&n_asked); /* relaxed: compared */
+	uint32_t asked = load_rlx(&n_asked); /* relaxed: compared */
 
-	if (now != seen || load_rlx(&sched.keeper_taken) || !poll_has_waits()) { /* relaxed: so */
-		seen = now;
-		return;
+	/* relaxed: a hint */
+	if (asked != seen || load_rlx(&sched.keeper_taken) || !poll_has_waits()) {
+		seen = asked;
+		since = now;
 	}
-	netpoll(0, &ready);
+	if (now - since < NOBODY_ASKS_NS)
+		return;
+	since = now;
+	for (int i = 0; i < SYSMON_BATCHES && netpoll(0, &ready); i++)
+		;
 	if (!ready.head)
 		return;
+	turns_heat(true);
 	for (struct g *gp = ready.head; gp; gp = gp->link)
 		g_transition(gp, G_WAITING, G_RUNNABLE);
-	globq_put_list(&ready);
+	globq_put_urgent(&ready); /* NW6 */
 	wake();
 }

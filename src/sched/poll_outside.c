@@ -58,7 +58,7 @@ static void *asker_main(void *arg)
 	store_rel(&asker.is_there, 1); /* ASKER-THERE: so that it is no thread of the program's */
 	for (;;) {
 		if (asker_may_ask())
-			netpoll(OS_FOREVER, &ready);
+			(void)netpoll(OS_FOREVER, &ready);
 		else
 			note_sleep(&asker.work);
 		GORO_ASSERT(!ready.head); /* PX2 */

@@ -30,17 +30,28 @@
  * PR9  At the thread limit, with no M free, those that have a thread of their own take turns: the
  *      stopped, the locked and the pinned (wake.c). A goroutine without one waits until one of
  *      them ends or parks; if it has waited for LIMIT_AFTER_NS, that is the fatal error of the
- *      limit: nobody knows whether a loop ever ends. Who is stopped then makes ready first what is
- *      due, since no schedule loop may come to look at the timers.
+ *      limit: nobody knows whether a loop ever ends. Only time in which sysmon looked again and
+ *      again counts: while the process was stopped no loop could end. Who is stopped then makes
+ *      ready first what is due, since no schedule loop may come to look at the timers.
  * PR10 Who is asked has STOP_AFTER_NS to answer by a call, however short sysmon's rounds are.
+ * PR11 ThreadSanitizer puts a signal off until the thread calls a function that it intercepts, or
+ *      makes an atomic operation, which a loop need not do. In a program that is under it, while we
+ *      are not, the kernel calls us first: a thread that was interrupted outside of it (TS1) is
+ *      stopped at once. Inside it may hold a lock that all need: there the signal is put off, and
+ *      sent again a millisecond later. Who calls the handler that the kernel calls may be a handler
+ *      of the program's that ThreadSanitizer has given the signal to: it is not put off again.
+ * PR12 A handler of the program's that stands behind ours may call ours as the one from before:
+ *      the signal is not given to it twice.
  *
  * We do not move the goroutine to another thread, nor change its registers: it may be inside
  * malloc, hold a pthread mutex, or have the address of a thread-local in a register.
  *
- * Locking: sched.lock. Order: PREEMPT-ASK, STOP-ASK, AT-ENTER. Go: preemptone, which is checked in
- * every function prologue, and preemptM, asyncPreempt, which change the registers.
+ * Locking: sched.lock. Order: PREEMPT-ASK, STOP-ASK, AT-ENTER, SIGNAL-UNDER. Go: preemptone, which
+ * is checked in every function prologue, and preemptM, asyncPreempt, which change the registers.
  */
 #include "base/fatal.h"
+#include "base/sanitize.h"
+#include "base/valgrind.h"
 #include "event/timer.h"
 #include "goro.h"
 #include "os/os.h"
@@ -50,15 +61,18 @@
 #include "sched/sched.h"
 
 #define END_AFTER_NS INT64_C(50000000)  /* PR7 */
+#define RED_ZONE 128 /* bytes below the stack pointer that a leaf uses; on amd64 */
 #define END_REPEAT_NS INT64_C(5000000)
 #define STOP_AFTER_NS SYSMON_MIN_NS /* what a request is given to be answered by a call */
 #define STOP_LOST_NS INT64_C(100000000) /* a signal that has not come by then */
 #define LIMIT_AFTER_NS INT64_C(1000000000) /* PR9 */
+#define LIMIT_GAP_NS INT64_C(100000000)    /* PR9: rounds of sysmon are a millisecond apart */
 
 atomic_of(uint64_t) attention;
 void (*preempt_capture_hook)(const void *context);
 bool (*preempt_end_hook)(const struct g *gp, const void *context);
 bool (*preempt_urgent_hook)(void);
+bool (*preempt_direct_hook)(const struct g *gp, const void *context);
 
 /* Why a signal stopped nobody: GORODEBUG=preempt=1 prints them. */
 #define STOP_OUTCOMES(X)                                    \
@@ -78,12 +92,15 @@ enum stop_outcome {
 
 static struct {
 	struct sigaction old;   /* the program's handler of SIGURG */
+	atomic_of(os_signal_handler *) under; /* PR11: ThreadSanitizer's, or NULL */
 	uint32_t max_stopped;
 	bool is_on;
 	bool is_traced;
+	bool was_blocked;       /* SIGURG, by who called goro_run: SG3 */
 	int64_t ending_since;   /* sysmon: or 0 */
 	struct globq_first first; /* sysmon, under sched.lock: who waits for a thread, PR9 */
 	int64_t first_since;      /* likewise: so long at least */
+	int64_t watched_since, watched_at; /* likewise: without a gap; and the last round */
 	bool would_stop;          /* sched.lock: a loop, if there were a thread for the others */
 	atomic_of(int) capture_tid; /* the signal on its way to this thread is for a report */
 	atomic_of(uint64_t) n_sent;
@@ -172,7 +189,7 @@ static bool somebody_can_take_over(void)
 {
 	return idle.n_m || load_rlx(&sched.n_stopped) || /* relaxed: under the lock */
 	       load_rlx(&sched.stop_wanted) ||           /* relaxed: likewise */
-	       (limit_is_reached() && sched.n_m_waiting_locked);
+	       (limit_is_reached() && sched.n_m_waiting_locked && MODEL_KEEP("limit-turns"));
 }
 
 /* Counted as stopped, or why not. */
@@ -225,6 +242,13 @@ static void look_at_timers(struct m *mp, struct g *gp)
 	mp->curg = gp;
 }
 
+/* VG3. Unless the program is on a stack of its own. */
+static void forget_below(const struct g *gp, uintptr_t sp)
+{
+	if (sp > gp->stack.lo + RED_ZONE && sp <= gp->stack.hi)
+		valgrind_forget(gp->stack.lo, sp - RED_ZONE);
+}
+
 /* PR4. On the alternate stack, in the handler. */
 static void stop_here(struct m *mp, struct g *gp, const void *context, bool is_crowded)
 {
@@ -244,6 +268,8 @@ static void stop_here(struct m *mp, struct g *gp, const void *context, bool is_c
 	start_m(pp, false);
 	note_sleep(&mp->note);
 	note_clear(&mp->note);
+	if (unlikely(valgrind_is_here()))
+		forget_below(gp, os_context_sp(context));
 	stop_end(mp, gp);
 	if (mp->next_p) {
 		acquire_p(mp, mp->next_p);
@@ -268,6 +294,11 @@ static void *leave_on_g0(void *arg)
 /* PR7. In the handler. Returns if it must go on. */
 static void leave_at_end(struct m *mp, struct g *gp, const void *context)
 {
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+
+	/* On its own stack: ThreadSanitizer calls us, out of a function that must be finished. */
+	if (here >= gp->stack.lo && here < gp->stack.hi)
+		return;
 	if (!mp->altstack || gp->nopreempt_depth || !preempt_end_hook ||
 	    !preempt_end_hook(gp, context))
 		return;
@@ -303,11 +334,17 @@ static enum stop_outcome stop(struct m *mp, const void *context)
 /* False: it takes no notice, so that a call must not end by it, either. */
 static bool give_to_program(int signo, siginfo_t *info, void *context)
 {
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+
+	if (here < *self_giving()) /* PR12. Else the program has jumped out of its handler. */
+		return true;
 	if (preempt_urgent_hook && preempt_urgent_hook())
 		return true;
 	if (preempt.old.sa_handler == SIG_DFL || preempt.old.sa_handler == SIG_IGN)
 		return false;
+	*self_giving() = here;
 	os_signal_forward(signo, info, context, &preempt.old);
+	*self_giving() = 0;
 	return true;
 }
 
@@ -331,12 +368,45 @@ static void on_signal(int signo, siginfo_t *info, void *context)
 	self_errno_set(saved_errno);
 }
 
+/* Is the signal meant for this thread, and may it be served where it was interrupted? PR11 */
+SANITIZE_NOTHING static bool is_direct(const void *context)
+{
+	struct m *mp = m_self();
+	struct g *gp = mp ? mp->curg : NULL;
+
+	/* relaxed, all: our own, or a hint, since on_signal looks again */
+	return gp && load_rlx(&mp->at) == AT_PROGRAM &&
+	       (load_rlx(&mp->stop_asked) || load_rlx(&preempt.capture_tid) == mp->tid) &&
+	       preempt_direct_hook(gp, context);
+}
+
+/* In front of ThreadSanitizer's handler, or behind one of the program's: PR11. */
+SANITIZE_NOTHING static void on_signal_first(int signo, siginfo_t *info, void *context)
+{
+	if (!os_signal_is_from_kernel(info, context) || is_direct(context))
+		on_signal(signo, info, context);
+	else
+		load_acq(&preempt.under)(signo, info, context); /* SIGNAL-UNDER */
+}
+
+static void put_before(void)
+{
+	if (preempt_direct_hook)
+		os_signal_put_before(SIGURG, on_signal, on_signal_first, &preempt.under);
+}
+
 /* ---- stopping: sysmon ---- */
+
+static void insist(void)
+{
+	os_signal_insist(SIGURG, on_signal, &preempt.old);
+	put_before();
+}
 
 /* Under sched.lock. */
 static void stop_signal(struct m *mp, int64_t now)
 {
-	os_signal_insist(SIGURG, on_signal, &preempt.old);
+	insist();
 	mp->stop_asked_at = now;
 	add_rlx(&preempt.n_sent, 1);  /* relaxed: a statistic */
 	store_rel(&mp->stop_asked, 1); /* STOP-ASK */
@@ -358,9 +428,10 @@ static bool limit_watch(struct p *pp, int64_t now)
 		preempt.first_since = now;
 		preempt.would_stop = false;
 	}
-	bool starves = (first.id && preempt.first_since <= long_ago) ||
-		       timers_first(&pp->timers) <= long_ago ||
-		       (pp->seen_since <= long_ago && !runq_is_empty(&pp->runq));
+	bool starves = preempt.watched_since <= long_ago &&
+		       ((first.id && preempt.first_since <= long_ago) ||
+			timers_first(&pp->timers) <= long_ago ||
+			(pp->seen_since <= long_ago && !runq_is_empty(&pp->runq)));
 	if (sched.n_on_way) { /* SC4: it may sleep until a timer */
 		keeper_break();
 		return false;
@@ -388,8 +459,9 @@ static void stop_ask(struct p *pp, int64_t now)
 		return;
 	}
 	/* One at a time. Unless it has been lost to a handler that the program has put up. */
-	if (load_rlx(&mp->stop_asked) && /* relaxed: a look */
-	    now - mp->stop_asked_at < STOP_LOST_NS)
+	int64_t lost_after = load_rlx(&preempt.under) ? STOP_AFTER_NS : STOP_LOST_NS; /* PR11 */
+	/* relaxed, both: a look */
+	if (load_rlx(&mp->stop_asked) && now - mp->stop_asked_at < lost_after)
 		return;
 	stop_signal(mp, now);
 }
@@ -415,6 +487,9 @@ void preempt_watch(struct p *pp, int64_t now)
 	uint32_t tick = load_rlx(&pp->sched_tick); /* relaxed: compared over ms */
 	bool is_stopping = load_rlx(&sched.stop_wanted); /* relaxed: under the lock */
 
+	if (now - preempt.watched_at > LIMIT_GAP_NS)
+		preempt.watched_since = now; /* the process stood still, or all of it was idle */
+	preempt.watched_at = now;
 	if (tick != pp->seen_tick) {
 		pp->seen_tick = tick;
 		pp->seen_since = now;
@@ -446,6 +521,8 @@ void preempt_install(void)
 	preempt.first = (struct globq_first){0};
 	preempt.is_traced = mode == 1;
 	os_signal_install(SIGURG, on_signal, &preempt.old);
+	put_before();
+	preempt.was_blocked = !os_signal_let(SIGURG, true);
 }
 
 static void trace(void)
@@ -466,12 +543,15 @@ static void trace(void)
 
 void preempt_remove(void)
 {
+	if (preempt.was_blocked)
+		(void)os_signal_let(SIGURG, false);
+	preempt.was_blocked = false; /* the next remove may be without an install */
 	os_signal_restore_if(SIGURG, on_signal, &preempt.old);
 }
 
 void preempt_capture(int tid)
 {
-	os_signal_insist(SIGURG, on_signal, &preempt.old);
+	insist();
 	store_rel(&preempt.capture_tid, tid); /* STOP-ASK */
 	os_thread_signal(tid, SIGURG);
 }

@@ -53,6 +53,7 @@ struct sched {
 	atomic_of(uint32_t) keeper_taken;  /* an M sleeps until a timer; KEEP-ADD, KEEP-SLEEP */
 	atomic_of(int64_t) keeper_until;   /* when it wakes */
 	atomic_of(uint32_t) keeper_polls;  /* it sleeps in the poller; KEEP-SLEEP */
+	atomic_of(uint32_t) poll_turns;    /* events came a short time ago: NW5 in poll.c */
 	struct note keeper_note;
 	struct note end_note;              /* the last M has left */
 	bool main_exited;                  /* the main goroutine called goro_exit */
@@ -135,10 +136,26 @@ extern atomic_of(int32_t) poll_n_outside; /* waits that began or ended without a
 bool poll_has_waits(void);
 /* A P has nothing to run: a G whose descriptor is ready; more of them become runnable. */
 struct g *poll_network(struct p *pp);
+/* Its ring is empty: likewise, when it is not the turn of the global queue (NW5). */
+struct g *poll_by_turns(struct p *pp);
 void poll_block(int64_t until, struct glist *ready);
 /* What it brought is pp's now. */
 void poll_brought(struct p *pp, const struct glist *ready);
-void poll_if_nobody_does(void);
+void poll_if_nobody_does(int64_t now);
+
+/* ---- owe.c ---- */
+
+#define OWED_GS 8u /* so many at most are a few */
+
+/* The M that has pp, on g0, wakes another one soon, if there is a reason still. */
+void wake_later(struct p *pp);
+/* May the wake for what the poller brought be owed? And for a wait that begins? */
+bool owed_may_be(const struct glist *ready);
+bool owed_is_hot(void);
+/* The schedule loop: is something owed still? */
+bool owed_look(struct p *pp);
+/* sysmon: OW3 */
+void owed_watch(int64_t now);
 
 /* ---- poll_outside.c ---- */
 
@@ -261,6 +278,8 @@ void starter_wake(void);
 extern void (*starter_signals_hook)(void);
 /* Sysmon: if no thread could be had, perhaps one can now. */
 void starter_retry(void);
+/* Work waits for a thread that has been wanted, and is not there yet: SR1. */
+bool starter_is_owed(void);
 /* The same under sched.lock. True: starter_wake() must follow. */
 bool starter_ask_again(void);
 /* In place of os_alloc and os_free where a goroutine, or g0, may be in a call: SR2. */
@@ -280,6 +299,7 @@ void park(bool (*commit)(struct g *, void *), void *arg, enum wait_reason reason
 void ready(struct g *gp);
 /* The same for a list, in order. */
 void ready_list(struct glist *list);
+void ready_list_owed(struct p *pp, struct glist *list); /* into our own ring: OW1 */
 /* The G goes to the tail of the global queue. */
 void yield_global(struct m *mp);
 
@@ -363,6 +383,8 @@ void preempt_capture(int tid);
 extern void (*preempt_capture_hook)(const void *context);
 /* In the handler: is all that gp is in the program's own code? PR7 */
 extern bool (*preempt_end_hook)(const struct g *gp, const void *context);
+/* Under ThreadSanitizer, or NULL: was gp interrupted outside of it? PR11 */
+extern bool (*preempt_direct_hook)(const struct g *gp, const void *context);
 /* sync/: a SIGURG that is not ours. False: it goes to the program's handler. */
 extern bool (*preempt_urgent_hook)(void);
 /* True: the calling goroutine uses a cancelled context. */
@@ -373,6 +395,18 @@ static inline void preempt_check(void)
 	if (unlikely(load_rlx(&attention))) /* relaxed: a request may be seen late */
 		(void)attention_slow();
 }
+
+/*
+ * May a call answer without CALL_SCOPE? Not when the P was taken, HO2: a goroutine comes back to
+ * one in its calls alone, and one that does nothing but ask would never.
+ */
+static inline bool call_may_be_skipped(void)
+{
+	const struct m *mp = m_self();
+
+	return !mp || likely(!load_rlx(&mp->is_taken)); /* relaxed: as goro_checkpoint() */
+}
+
 /*
  * The head of every call that may wait. True: it must return -ECANCELED, or panic_canceled() where
  * it has no other way to tell.
@@ -500,6 +534,8 @@ void sysmon_stop(void);
 void sysmon_wake_if_asleep(void);
 void sysmon_wake(void);
 bool sysmon_is_self(void);
+/* Until the next look at the busy Ps, if the last one was now. */
+int64_t sysmon_pause(int64_t now);
 /* From a signal handler: dump everything and end the process. */
 void sysmon_ask_dump(void);
 extern void (*sysmon_trace_hook)(int64_t now); /* debug/schedtrace */

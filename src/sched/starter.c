@@ -7,7 +7,11 @@
  * SR1  sched.is_start_wanted: no M was idle when one was wanted, and none has become idle since. As
  *      long as it is set, whoever would go idle takes an idle P instead and looks for work, and so
  *      does a new M when it starts: those who submit work rely on that, whether a thread can be
- *      had or not. When none could be had, sysmon asks again from time to time.
+ *      had or not. When none could be had, sysmon asks again from time to time, also when all Ps
+ *      are idle, as they are while all threads are in calls, and also for a timer that is not yet
+ *      due or a descriptor, unless a keeper waits for them. If there may be none any more, since
+ *      goro_maxthreads() was lowered meanwhile, that is the limit's fatal error, once something
+ *      could run.
  * SR2  Whoever has a P, or is sysmon, calls neither malloc, free nor pthread_create: a goroutine
  *      that was stopped (preempt.c) may hold the lock inside, and needs a P to go on. The starter
  *      may wait for it: it has nothing that anybody needs at that moment, since a P whose thread it
@@ -113,10 +117,41 @@ bool starter_ask_again(void)
 	       sched.n_m < sched.max_m && starter_ask();
 }
 
+bool starter_is_owed(void)
+{
+	int64_t first;
+
+	/*
+	 * Relaxed, both: hints. A keeper that leaves takes a P, which wakes sysmon, or goes idle,
+	 * and then takes one all the same, or nothing is left to wait for.
+	 */
+	return load_rlx(&sched.is_start_wanted) &&
+	       (work_is_visible(&first) || ((first != TIMER_NEVER || poll_has_waits()) &&
+					    !load_rlx(&sched.keeper_taken)));
+}
+
+/*
+ * Under sched.lock. All threads are away, and none may be started for what waits. Whoever is on its
+ * way, or is stopped, takes the P in the end.
+ */
+static bool starter_is_at_limit(void)
+{
+	int64_t first;
+
+	/* relaxed, all: under the lock */
+	return load_rlx(&sched.is_start_wanted) &&
+	       load_rlx(&idle.n_p) == load_rlx(&sched.n_procs) && limit_is_reached() &&
+	       !sched.n_on_way && !load_rlx(&sched.n_stopped) && !load_rlx(&sched.stop_wanted) &&
+	       load_rlx(&sched.run_state) == RUN_ON &&
+	       (work_is_visible(&first) || first <= os_now());
+}
+
 void starter_retry(void)
 {
 	lock_acquire(&sched.lock);
 	bool must_wake = starter_ask_again();
+	if (!must_wake && starter_is_at_limit())
+		limit_fatal();
 	lock_release(&sched.lock);
 	if (must_wake)
 		starter_wake();
@@ -160,6 +195,7 @@ static void start_failed(int error)
 			 "goro: cannot create a thread (error %d): going on with %u; "
 			 "raise the limit of processes (ulimit -u) or of memory\n",
 			 -error, n_m);
+	sysmon_wake(); /* SR1: it may sleep since before the start was wanted */
 }
 
 static void start_one(void)
@@ -208,7 +244,8 @@ static void *starter_main(void *arg)
 		 * Who wakes us writes first what it is about: the note is cleared, then
 		 * the look at that.
 		 */
-		fence_seq_cst(); /* SYSMON-END */
+		if (MODEL_KEEP("starter-clear-fence"))
+			fence_seq_cst(); /* SYSMON-END */
 	}
 	note_wake(&starter.gone);
 	return arg;

@@ -7,14 +7,14 @@
  *                             at again, SIGQUIT served
  *
  * SM1  It sleeps without end when all Ps are idle and nothing is left to give back: an idle
- *      program uses no CPU.
+ *      program uses no CPU. Not while work waits for a thread that could not be had (SR1).
  * SM2  asleep (store), heavy fence, look at the idle Ps | P taken, light fence, look at asleep:
  *      label SYSMON-SLEEP; one of the two sees the other.
  *
  * SM3  While a P is busy, it looks every millisecond, so that nobody waits longer than two for a P
  *      whose thread is blocked; and after SYSMON_SOON_NS, but not without end, when something was
- *      taken or a thread may be blocked. After that the rounds grow longer by and by: the next
- *      thread needs a moment to get going before it can be seen to block.
+ *      taken, a thread may be blocked, or the run has just begun. After that the rounds grow longer
+ *      by and by: the next thread needs a moment to get going before it can be seen to block.
  *
  * SM4  It serves SIGQUIT also while it waits for a lock that is never given back.
  *
@@ -117,6 +117,8 @@ static int64_t next_duty(void)
 		at = min64(at, sysmon.next_trace);
 	if (deadlock_is_suspected())
 		at = min64(at, sysmon.next_suspect);
+	if (starter_is_owed())
+		at = min64(at, sysmon.next_start);
 	return at;
 }
 
@@ -145,7 +147,8 @@ static void duties(int64_t now)
 		preempt_end_loops(now);
 	if (garbage_exists())
 		starter_wake();
-	poll_if_nobody_does();
+	poll_if_nobody_does(now);
+	owed_watch(now);
 	keeper_watch(now);
 	if (load_rlx(&sched.is_start_wanted) && now >= sysmon.next_start) { /* relaxed: a hint */
 		sysmon.next_start = now + START_RETRY_NS;
@@ -183,6 +186,15 @@ static void sleep_while_idle(void)
 }
 
 /* SM3 */
+int64_t sysmon_pause(int64_t now)
+{
+	int64_t pause = (now - sysmon.soon_since) / SOON_SHARE;
+
+	if (pause < SYSMON_SOON_NS)
+		return SYSMON_SOON_NS;
+	return min64(pause, SYSMON_MIN_NS);
+}
+
 static int64_t delay(int64_t now)
 {
 	if (retake(now)) {
@@ -191,10 +203,7 @@ static int64_t delay(int64_t now)
 		if (is_enough)
 			sysmon.n_soon = 0;
 	}
-	int64_t pause = (now - sysmon.soon_since) / SOON_SHARE;
-	if (pause < SYSMON_SOON_NS)
-		return SYSMON_SOON_NS;
-	return min64(pause, SYSMON_MIN_NS);
+	return sysmon_pause(now);
 }
 
 static void *sysmon_main(void *arg)
@@ -220,6 +229,8 @@ int sysmon_start(void)
 	note_clear(&sysmon.note);
 	note_clear(&sysmon.gone);
 	store_rlx(&sysmon.must_end, 0); /* relaxed: the thread is not there yet */
+	sysmon.soon_since = os_now(); /* nothing is known: the first call may be a long one */
+	sysmon.n_soon = 0;
 	sysmon.next_scavenge = os_now() + SCAVENGE_NS;
 	sysmon.next_trace = os_now() + sysmon_trace_period;
 	return os_thread_start(sysmon_main, NULL);

@@ -19,12 +19,20 @@
  *      channel: they come back to it when another of their channels, or the deadline, has ended
  *      the wait. Whoever drops the last reference meanwhile leaves an orphan, which the last of
  *      them frees.
+ * CH6  Who does not wait looks without the lock first, and takes it only if there may be something
+ *      to do. marks has CLOSED if and only if the channel is closed; SENDERS unless no sender is
+ *      queued, where there is no buffer (else they stand behind a full one), and RECEIVERS
+ *      likewise. They outlive their queues, until somebody finds those empty under the lock. Each
+ *      value that count takes is one that the channel had: none while a value goes out and another
+ *      comes in. So "no value, then not closed" was true when the first was read, since a channel
+ *      is not opened again; and the lock's word, looked at before, was free, so that nobody who
+ *      has gone on has left anything that is not to be seen yet (LK4).
  *
  * No operation allocates: a waiter's record lies on its own stack, and values are copied straight
  * between the variables of the two sides.
  *
  * Locking: one lock a channel (rank CHAN). Order: a send happens before its receive completes, by
- * the lock or by ready(). Go: runtime/chan.go.
+ * the lock or by ready(); CHAN-PEEK. Go: runtime/chan.go.
  */
 #include <errno.h>
 #include <string.h>
@@ -123,7 +131,8 @@ static void buffer_put(goro_chan *c, const void *elem)
 {
 	copy_elem(chan_at(c, c->send_at), elem, c->elem_size);
 	c->send_at = chan_next(c, c->send_at);
-	store_rlx(&c->count, load_rlx(&c->count) + 1); /* relaxed: under the lock */
+	/* relaxed: under the lock */
+	store_rel(&c->count, load_rlx(&c->count) + 1); /* CHAN-PEEK: all before, a close too */
 }
 
 static void buffer_get(goro_chan *c, void *elem)
@@ -131,7 +140,21 @@ static void buffer_get(goro_chan *c, void *elem)
 	if (elem)
 		copy_elem(elem, chan_at(c, c->recv_at), c->elem_size);
 	c->recv_at = chan_next(c, c->recv_at);
-	store_rlx(&c->count, load_rlx(&c->count) - 1); /* relaxed: under the lock */
+	/* relaxed: under the lock */
+	store_rel(&c->count, load_rlx(&c->count) - 1); /* CHAN-PEEK: all before, a close too */
+}
+
+/* The oldest goes out and w's comes in, at the same place: CH6, it is full all the time. */
+static void buffer_exchange(goro_chan *c, void *elem, struct waiter *w)
+{
+	void *at = chan_at(c, c->recv_at);
+
+	GORO_ASSERT(c->recv_at == c->send_at); /* CH2 */
+	if (elem)
+		copy_elem(elem, at, c->elem_size);
+	copy_elem(at, w->elem, c->elem_size);
+	c->send_at = c->recv_at = chan_next(c, c->recv_at);
+	w->ok = true;
 }
 
 /*
@@ -181,10 +204,14 @@ recv_at_once(goro_chan *c, void *elem, struct waiter **woken)
 	struct waiter *w;
 
 	if (load_rlx(&c->count) > 0) { /* relaxed: under the lock */
-		buffer_get(c, elem);
 		/* CH2: there was no free place before */
 		w = MODEL_KEEP("chan-move-up") ? waitq_pop(&c->senders) : NULL;
-		if (w) {
+		if (unlikely(w != NULL) && MODEL_KEEP("chan-exchange")) {
+			buffer_exchange(c, elem, w);
+			return chan_done(c, w, woken);
+		}
+		buffer_get(c, elem);
+		if (w && !MODEL_KEEP("chan-exchange")) {
 			buffer_put(c, w->elem);
 			w->ok = true;
 		}
@@ -227,6 +254,19 @@ enum chan_outcome chan_recv_under(goro_chan *c, void *elem, struct waiter **woke
 	return recv_at_once(c, elem, woken);
 }
 
+void chan_unlock_idle(goro_chan *c)
+{
+	uint32_t marks = load_rlx(&c->marks), stale = 0; /* relaxed: written under the lock */
+
+	if (waitq_is_empty(&c->senders))
+		stale |= CHAN_MARK_SENDERS;
+	if (waitq_is_empty(&c->receivers))
+		stale |= CHAN_MARK_RECEIVERS;
+	if (marks & stale)
+		store_rlx(&c->marks, marks & ~stale); /* relaxed: nobody follows it to anything */
+	chan_unlock(c);
+}
+
 /* 0, -ETIMEDOUT, -ECANCELED, -EPIPE: closed. */
 __attribute__((noinline)) static int send_wait(goro_chan *c, const void *elem,
 					       enum wait_reason reason, int64_t deadline)
@@ -234,10 +274,11 @@ __attribute__((noinline)) static int send_wait(goro_chan *c, const void *elem,
 	struct waiter w = {.elem = (void *)(uintptr_t)elem};
 
 	if (deadline_is_past(deadline)) {
-		chan_unlock(c);
+		chan_unlock_idle(c);
 		return -ETIMEDOUT;
 	}
 	sanitize_release(c);
+	chan_mark_sender(c);
 	waitq_push(&c->senders, &w);
 	int error = waitq_wait(&w, &c->lock, reason, deadline);
 	sanitize_acquire(c);
@@ -253,10 +294,11 @@ __attribute__((noinline)) static int recv_wait(goro_chan *c, void *elem,
 	size_t size = c->elem_size;
 
 	if (deadline_is_past(deadline)) {
-		chan_unlock(c);
+		chan_unlock_idle(c);
 		return -ETIMEDOUT;
 	}
 	sanitize_release(c);
+	chan_mark_receiver(c);
 	waitq_push(&c->receivers, &w);
 	int error = waitq_wait(&w, &c->lock, reason, deadline);
 	sanitize_acquire(c);
@@ -287,6 +329,8 @@ static inline int send_until(goro_chan *c, const void *elem, int64_t deadline)
 		return -ECANCELED;
 	if (unlikely(!c))
 		return wait_for_nothing(WAIT_CHAN_SEND_NIL, deadline);
+	if (deadline <= GORO_POLL && chan_cannot_send(c))
+		return -ETIMEDOUT;
 	return send_by(c, elem, WAIT_CHAN_SEND, deadline);
 }
 
@@ -310,6 +354,8 @@ static inline int recv_until(goro_chan *c, void *elem, int64_t deadline)
 		return -ECANCELED;
 	if (unlikely(!c))
 		return wait_for_nothing(WAIT_CHAN_RECV_NIL, deadline);
+	if (deadline <= GORO_POLL && chan_cannot_recv(c))
+		return -ETIMEDOUT;
 	return recv_by(c, elem, WAIT_CHAN_RECV, deadline);
 }
 
@@ -348,34 +394,50 @@ int goro_chan_recv_until(goro_chan *c, void *elem, int64_t deadline)
 	return recv_until(c, elem, deadline);
 }
 
-int goro_chan_trysend(goro_chan *c, const void *elem)
+static int trysend_locked(goro_chan *c, const void *elem)
 {
 	CALL_SCOPE;
-	preempt_check();
-	if (unlikely(!c))
+
+	if (!c)
 		return -EAGAIN;
 	chan_lock(c);
 	enum chan_outcome outcome = chan_send_now(c, elem);
 	if (outcome == CHAN_MUST_WAIT)
-		chan_unlock(c);
+		chan_unlock_idle(c);
 	if (unlikely(outcome == CHAN_CLOSED))
 		panic_send_on_closed();
 	return outcome == CHAN_DONE ? 0 : -EAGAIN;
 }
 
-int goro_chan_tryrecv(goro_chan *c, void *elem)
+static int tryrecv_locked(goro_chan *c, void *elem)
 {
 	CALL_SCOPE;
-	preempt_check();
-	if (unlikely(!c))
+
+	if (!c)
 		return -EAGAIN;
 	chan_lock(c);
 	enum chan_outcome outcome = chan_recv_now(c, elem);
 	if (outcome == CHAN_MUST_WAIT)
-		chan_unlock(c);
+		chan_unlock_idle(c);
 	if (outcome == CHAN_DONE)
 		return 0;
 	return outcome == CHAN_CLOSED ? -EPIPE : -EAGAIN;
+}
+
+int goro_chan_trysend(goro_chan *c, const void *elem)
+{
+	preempt_check();
+	if (c && chan_cannot_send(c) && call_may_be_skipped())
+		return -EAGAIN;
+	return trysend_locked(c, elem);
+}
+
+int goro_chan_tryrecv(goro_chan *c, void *elem)
+{
+	preempt_check();
+	if (c && chan_cannot_recv(c) && call_may_be_skipped())
+		return -EAGAIN;
+	return tryrecv_locked(c, elem);
 }
 
 void goro_chan_close(goro_chan *c)
@@ -392,6 +454,7 @@ void goro_chan_close(goro_chan *c)
 		panic_at("close of closed channel");
 	}
 	c->is_closed = true;
+	chan_mark(c, CHAN_MARK_CLOSED);
 	while ((w = waitq_pop(&c->receivers)) || (w = waitq_pop(&c->senders))) {
 		w->ok = false;
 		w->next = NULL;

@@ -9,6 +9,8 @@
  *      sees to that.
  * ON3  The step to DONE is the last touch of the object: the waiters were taken off their queue
  *      before it, and are woken after it.
+ * ON4  state is the object's first word, and DONE is what it always was: programs look at it by
+ *      themselves (the inline goro_once_do of goro.h), without a call.
  *
  * fn calling goro_once_do() for the same object waits for itself.
  *
@@ -32,6 +34,7 @@ struct once {
 static inline struct once *once_of(goro_once *o)
 {
 	_Static_assert(sizeof(struct once) <= sizeof(goro_once), "goro_once is too small");
+	_Static_assert(offsetof(struct once, state) == 0 && ONCE_DONE == 4, "ON4");
 	return (struct once *)(void *)o;
 }
 
@@ -103,7 +106,8 @@ __attribute__((noinline)) static void once_do_slow(struct once *o, void (*fn)(vo
 	sanitize_acquire(o); /* only its address: it may be gone */
 }
 
-void goro_once_do(goro_once *once, void (*fn)(void *), void *arg)
+/* For the inline of goro.h, which cannot call what it has the name of. */
+void goro_once_do_(goro_once *once, void (*fn)(void *), void *arg)
 {
 	struct once *o = once_of(once);
 
@@ -111,4 +115,9 @@ void goro_once_do(goro_once *once, void (*fn)(void *), void *arg)
 	if (unlikely(load_acq(&o->state) != ONCE_DONE) || /* ONCE-DONE: what fn has written */
 	    unlikely(load_rlx(&attention)) || unlikely(sanitize_is_on))
 		once_do_slow(o, fn, arg);
+}
+
+void goro_once_do(goro_once *once, void (*fn)(void *), void *arg)
+{
+	goro_once_do_(once, fn, arg);
 }

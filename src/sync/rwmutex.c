@@ -2,22 +2,32 @@
  * rwmutex.c - many readers or one writer, first come first served.
  *
  *   rdlock, wrlock     -> [the word, while nobody is queued] | wait in the one queue
- *   rdunlock, wrunlock -> [the word] | the last one out hands over to the front of the queue
+ *   rdunlock, wrunlock -> [the word] | the last one out lets in the front of the queue
  *
  * RW1  state is WRITER (one writer inside), QUEUED (somebody waits), and above them the number of
  *      readers inside. WRITER and readers exclude each other.
- * RW2  While QUEUED is set, whoever comes queues; who leaves but is not the last goes by the word
- *      alone; every other change is made under the object's lock. QUEUED is set and cleared with
- *      the queue, under that lock. (A run's end may empty the queue and leave the bit.)
- * RW3  Who is inside was let in by the word, or by whoever left, who takes the share on the
- *      waiter's behalf: a writer alone, or all readers up to the next writer. Whenever the lock is
- *      released, the front of the queue cannot be let in. So a waiting writer stops new readers,
- *      and a writer that gives up lets in the readers behind it.
- * RW4  As MX4: nothing is touched after the step that lets others in, unless a waiter keeps the
- *      object alive.
+ * RW2  While QUEUED is set, whoever comes queues; who leaves goes by the word alone; every other
+ *      change is made under the object's lock, but for RW5. QUEUED is set and cleared with the
+ *      queue, under that lock. (A run's end may empty the queue and leave the bit.)
+ * RW3  Who is inside was let in by the word, or by another, who takes the share on the waiter's
+ *      behalf: a writer alone, or all readers up to the next writer. Whoever leaves nothing but
+ *      QUEUED in the word comes and lets in the front of the queue; so does a writer that gives up,
+ *      for the readers behind it. Whenever the lock is released, the front cannot be let in, or
+ *      somebody is on the way to do it.
+ * RW4  As MX4: nothing is touched after the step that lets others in. Who has left may find the
+ *      object freed, and comes back (RW3) only if there is a waiter: each is in present[] from
+ *      before it queues until after it has left the queue, and does not return while that one's
+ *      lock is held.
+ * RW5  A reader comes by adding its share, whatever the word is. If WRITER or QUEUED was there it
+ *      is not inside, and goes as if it left, before it queues. Until then others may take it for
+ *      one that is inside, and leave to it what it has to do when it goes.
  *
- * Locking: the object's lock (rank OBJECT). Order: RW-HOLD. Go: sync.RWMutex, in which unlocking
- * lets in all waiting readers, also those behind the next writer; ours is one queue.
+ * Adding, and not swapping, is for several readers at once: an addition takes the word's line once
+ * and cannot fail.
+ *
+ * Locking: the object's lock (rank OBJECT), under the one of present[] (rank PRESENT). Order:
+ * RW-HOLD. Go: sync.RWMutex, in which unlocking lets in all waiting readers, also those behind the
+ * next writer; ours is one queue.
  */
 #include <errno.h>
 
@@ -37,10 +47,52 @@ struct rwmutex {
 	struct waitq waiters;      /* lock; a waiter's index is its share */
 };
 
+/* RW4: who waits, by the object's address; a waiter's elem is the object. */
+#define PRESENT_SLOTS 64u
+static struct present {
+	struct lock lock; /* rank PRESENT */
+	struct waitq waiters;
+} present[PRESENT_SLOTS] = {[0 ... PRESENT_SLOTS - 1] = {.lock = LOCK_INIT(LOCK_PRESENT)}};
+
 static inline struct rwmutex *rwmutex_of(goro_rwmutex *rw)
 {
 	_Static_assert(sizeof(struct rwmutex) <= sizeof(goro_rwmutex), "goro_rwmutex is too small");
 	return (struct rwmutex *)(void *)rw;
+}
+
+static inline struct present *present_of(const struct rwmutex *rw)
+{
+	return &present[((uintptr_t)rw >> 5) % PRESENT_SLOTS];
+}
+
+static void present_enter(struct rwmutex *rw, struct waiter *visit)
+{
+	struct present *p = present_of(rw);
+
+	visit->elem = rw;
+	visit->lock = &p->lock;
+	lock_acquire(&p->lock);
+	waitq_push_front(&p->waiters, visit);
+	lock_release(&p->lock);
+}
+
+static void present_leave(struct waiter *visit)
+{
+	struct lock *l = visit->lock;
+
+	lock_acquire(l);
+	waitq_unlink(visit->queue, visit);
+	lock_release(l);
+}
+
+/* Under its lock. */
+static bool present_has(const struct present *p, const struct rwmutex *rw)
+{
+	const struct waiter *visit = p->waiters.first;
+
+	while (visit && visit->elem != rw)
+		visit = visit->next;
+	return visit != NULL;
 }
 
 /* Who is inside and keeps one with that share out. */
@@ -122,23 +174,26 @@ __attribute__((noinline)) static int rw_lock_slow(struct rwmutex *rw, uint32_t s
 {
 	CALL_SCOPE;
 	enum wait_reason reason = share == RW_WRITER ? WAIT_RWMUTEX_WRITE : WAIT_RWMUTEX_READ;
-	struct waiter w = {.index = share};
+	struct waiter visit = {.next = NULL}, w = {.index = share, .also = &visit};
 	bool is_late = deadline_is_past(deadline);
 	int error = 0;
 
+	present_enter(rw, &visit); /* before QUEUED is there: RW4 */
 	lock_acquire(&rw->lock);
 	bool is_taken = rw_take_or_mark(rw, share, is_late);
 	if (is_taken || is_late) {
 		lock_release(&rw->lock);
-		return is_taken ? 0 : -ETIMEDOUT;
+		error = is_taken ? 0 : -ETIMEDOUT;
+	} else {
+		waitq_push(&rw->waiters, &w);
+		if (is_shielded)
+			waitq_wait_shielded(&w, &rw->lock, reason);
+		else
+			error = waitq_wait_only(&w, &rw->lock, reason, deadline);
+		if (error)
+			rw_leave(rw, &w);
 	}
-	waitq_push(&rw->waiters, &w);
-	if (is_shielded)
-		waitq_wait_shielded(&w, &rw->lock, reason);
-	else
-		error = waitq_wait_only(&w, &rw->lock, reason, deadline);
-	if (error)
-		rw_leave(rw, &w);
+	present_leave(&visit);
 	return error;
 }
 
@@ -151,58 +206,44 @@ static bool rw_try_queued(struct rwmutex *rw, uint32_t share)
 	       rw_lock_slow(rw, share, GORO_POLL, false) == 0;
 }
 
-/*
- * The caller has the last share that is inside, and somebody was queued. False: it is not so any
- * more, and the word alone decides.
- */
-static bool rw_hand_over(struct rwmutex *rw, uint32_t share)
+/* The caller was the last to leave, and somebody was queued: RW3, RW4. */
+__attribute__((noinline)) static void rw_come_back(struct rwmutex *rw)
 {
 	CALL_SCOPE;
+	struct present *p = present_of(rw);
 	struct woken woken = {0};
-	uint32_t old = share | RW_QUEUED;
 
-	lock_acquire(&rw->lock);
-	if (waitq_is_empty(&rw->waiters)) {
-		/* RW4: our share stays until the lock is released. */
+	lock_acquire(&p->lock);
+	if (present_has(p, rw) || !MODEL_KEEP("rw-present")) {
+		lock_acquire(&rw->lock);
 		rw_let_in(rw, &woken);
 		lock_release(&rw->lock);
-		return false;
 	}
-	if (!cas_acq_rel(&rw->state, &old, RW_QUEUED)) { /* RW-HOLD */
-		lock_release(&rw->lock); /* others are inside: a waiting writer gave up */
-		return false;
-	}
-	rw_let_in(rw, &woken);
-	lock_release(&rw->lock);
+	lock_release(&p->lock);
 	woken_wake(&woken);
-	return true;
 }
 
-static void rw_unlock(struct rwmutex *rw, uint32_t share)
+noreturn __attribute__((cold)) static void rw_not_locked(uint32_t share)
 {
-	uint32_t old = load_rlx(&rw->state); /* relaxed: the swap decides */
-
-	for (;;) {
-		if (unlikely(!(old & (share == RW_WRITER ? RW_WRITER : RW_ALL_READERS))))
-			fatal(share == RW_WRITER ? "sync: Unlock of unlocked RWMutex"
-						 : "sync: RUnlock of unlocked RWMutex");
-		if (unlikely(old == (share | RW_QUEUED))) {
-			if (rw_hand_over(rw, share))
-				return;
-			old = load_rlx(&rw->state); /* relaxed: the swap decides */
-		} else if (cas_acq_rel(&rw->state, &old, old - share)) { /* RW-HOLD */
-			return;
-		}
-	}
+	fatal(share == RW_WRITER ? "sync: Unlock of unlocked RWMutex"
+				 : "sync: RUnlock of unlocked RWMutex");
 }
 
-static void rw_lock(goro_rwmutex *rwmutex, uint32_t share)
+static inline void rw_unlock(struct rwmutex *rw, uint32_t share)
 {
-	struct rwmutex *rw = rwmutex_of(rwmutex);
+	uint32_t old = add_acq_rel(&rw->state, -share); /* RW-HOLD */
 
-	preempt_check();
-	if (unlikely(!rw_try(rw, share)))
-		(void)rw_lock_slow(rw, share, GORO_FOREVER, true);
+	if (unlikely(!(old & (share == RW_WRITER ? RW_WRITER : RW_ALL_READERS))))
+		rw_not_locked(share);
+	if (unlikely(old == (share | RW_QUEUED)) && MODEL_KEEP("rw-come-back"))
+		rw_come_back(rw);
+}
+
+/* RW5: it is not inside. */
+__attribute__((noinline)) static void rdlock_again(struct rwmutex *rw)
+{
+	rw_unlock(rw, RW_READER);
+	(void)rw_lock_slow(rw, RW_READER, GORO_FOREVER, true);
 	sanitize_acquire(rw);
 }
 
@@ -231,14 +272,26 @@ static bool rw_trylock(goro_rwmutex *rwmutex, uint32_t share)
 	return true;
 }
 
-void goro_rwmutex_rdlock(goro_rwmutex *rw)
+void goro_rwmutex_rdlock(goro_rwmutex *rwmutex)
 {
-	rw_lock(rw, RW_READER);
+	struct rwmutex *rw = rwmutex_of(rwmutex);
+
+	preempt_check();
+	uint32_t old = add_acq(&rw->state, RW_READER); /* RW5; RW-HOLD */
+	if (unlikely(old & (RW_WRITER | RW_QUEUED)))
+		rdlock_again(rw);
+	else
+		sanitize_acquire(rw);
 }
 
-void goro_rwmutex_wrlock(goro_rwmutex *rw)
+void goro_rwmutex_wrlock(goro_rwmutex *rwmutex)
 {
-	rw_lock(rw, RW_WRITER);
+	struct rwmutex *rw = rwmutex_of(rwmutex);
+
+	preempt_check();
+	if (unlikely(!rw_try(rw, RW_WRITER)))
+		(void)rw_lock_slow(rw, RW_WRITER, GORO_FOREVER, true);
+	sanitize_acquire(rw);
 }
 
 int goro_rwmutex_rdlock_until(goro_rwmutex *rw, int64_t deadline)

@@ -114,18 +114,32 @@ static void order_by_address(struct select *s)
 	}
 }
 
-static void lock_all(struct select *s)
+/* Those of order[first] to order[end - 1]. */
+static inline void lock_some(struct select *s, uint32_t first, uint32_t end)
 {
-	for (uint32_t k = 0; k < s->n; k++)
+	for (uint32_t k = first; k < end; k++)
 		if (k == 0 || chan_of(s, k) != chan_of(s, k - 1))
 			chan_lock(chan_of(s, k));
 }
 
+static inline void unlock_some(struct select *s, uint32_t end)
+{
+	for (uint32_t k = end; k-- > 0;)
+		if (k == 0 || chan_of(s, k) != chan_of(s, k - 1))
+			chan_unlock(chan_of(s, k));
+}
+
 static void unlock_all(struct select *s)
+{
+	unlock_some(s, s->n);
+}
+
+/* Nothing was possible: CH6. */
+static void unlock_all_idle(struct select *s)
 {
 	for (uint32_t k = s->n; k-- > 0;)
 		if (k == 0 || chan_of(s, k) != chan_of(s, k - 1))
-			chan_unlock(chan_of(s, k));
+			chan_unlock_idle(chan_of(s, k));
 }
 
 /* On g0, or on the plain thread. Nothing of s is read after the last: SL4. */
@@ -155,6 +169,39 @@ static int look_at_each(struct select *s)
 		chan_unlock(cs->chan);
 	}
 	return -EAGAIN;
+}
+
+/* CH6, without the lock; and under it. */
+static inline bool cannot(const goro_case *cs)
+{
+	return cs->is_send ? chan_cannot_send(cs->chan) : chan_cannot_recv(cs->chan);
+}
+
+static inline bool cannot_now(const goro_case *cs)
+{
+	return cs->is_send ? chan_cannot_send_now(cs->chan) : chan_cannot_recv_now(cs->chan);
+}
+
+/*
+ * True, with none locked: no case was possible at one instant, the usual answer where there is a
+ * default. It needs all locks but the last: while they are held nothing becomes possible on the
+ * others, so that the moment when the last channel was looked at is one for all. (If two cases are
+ * on it, it is locked for the first.) False, with all locked: perhaps one is.
+ */
+static bool none_is_possible(struct select *s)
+{
+	uint32_t last = s->n - 1;
+	bool is_none = true;
+
+	lock_some(s, 0, last);
+	for (uint32_t k = 0; k < last && is_none; k++)
+		is_none = cannot_now(&s->cases[s->order[k]]);
+	if (is_none && cannot(&s->cases[s->order[last]])) {
+		unlock_some(s, last);
+		return true;
+	}
+	lock_some(s, last, s->n);
+	return false;
 }
 
 /* Under all locks, which only an index releases. */
@@ -205,6 +252,10 @@ static void enqueue_all(struct select *s, struct wait *wait)
 		w->index = k;
 		w->ok = false;
 		wait_join(wait, w, &c->lock);
+		if (cs->is_send)
+			chan_mark_sender(c);
+		else
+			chan_mark_receiver(c);
 		waitq_push(cs->is_send ? &c->senders : &c->receivers, w);
 		c->n_selecting++;
 		sanitize_release(c);
@@ -291,11 +342,14 @@ static int select_among(struct select *s, size_t n, int64_t deadline)
 			s->order[k++] = (uint32_t)i;
 	if (MODEL_KEEP("select-order"))
 		order_by_address(s);
-	lock_all(s);
+	if (deadline > GORO_POLL)
+		lock_some(s, 0, s->n);
+	else if (none_is_possible(s))
+		return -ETIMEDOUT;
 	if (MODEL_KEEP("select-look-again") && (index = look_at_all(s)) >= 0)
 		return index;
 	if (deadline_is_past(deadline)) {
-		unlock_all(s);
+		unlock_all_idle(s);
 		return -ETIMEDOUT;
 	}
 	return wait_for_any(s, deadline);
@@ -326,7 +380,8 @@ static int select_many(struct select *s, size_t n, int64_t deadline)
 }
 
 /* All channels but one are NULL: 0 or an error, as of that channel's own calls. */
-static inline int select_one(const goro_case *cs, bool is_alone, int64_t deadline)
+__attribute__((noinline)) static int select_one(const goro_case *cs, bool is_alone,
+						int64_t deadline)
 {
 	CALL_SCOPE;
 	bool is_plain = is_alone && deadline == GORO_FOREVER;
@@ -357,12 +412,11 @@ static inline int case_done(const goro_case *cs, int index, bool is_open)
 	return index;
 }
 
-int goro_select(goro_case *cases, size_t n, int64_t deadline)
+/* The rest of goro_select, which itself has no need of a frame. */
+__attribute__((noinline)) static int select_cases(goro_case *cases, size_t n, int64_t deadline)
 {
 	size_t n_live = 0, last = 0;
 
-	if (unlikely(call_is_canceled()))
-		return -ECANCELED;
 	if (unlikely(n > INT_MAX))
 		panic_at("goro_select: too many cases");
 	for (size_t i = 0; i < n; i++)
@@ -382,4 +436,14 @@ int goro_select(goro_case *cases, size_t n, int64_t deadline)
 	int index = n_live <= SELECT_ON_STACK ? select_few(&s, n, deadline)
 					      : select_many(&s, n, deadline);
 	return index < 0 ? index : case_done(&cases[index], index, s.is_open);
+}
+
+int goro_select(goro_case *cases, size_t n, int64_t deadline)
+{
+	if (unlikely(call_is_canceled()))
+		return -ECANCELED;
+	if (n == 1 && deadline <= GORO_POLL && cases[0].chan && cannot(&cases[0]) &&
+	    call_may_be_skipped())
+		return -ETIMEDOUT;
+	return select_cases(cases, n, deadline);
 }

@@ -166,6 +166,24 @@ program 'return 24;' "$B/libgoro.a" -no-pie -fno-pie && gives 24 ./prog
 result $? "program at a fixed address"
 program 'return 25;' "$B/libgoro.a" -static && gives 25 ./prog
 result $? "static program"
+cat >names.c <<'EOT'
+#include <errno.h>
+#include <goro.h>
+int goro_main(int argc, char **argv)
+{
+	(void)argc, (void)argv;
+	int one = goro_dial("tcp", "localhost:1", GORO_FOREVER);
+	int other = goro_dial("tcp", "no.such.name.invalid:1", goro_now() + GORO_MS(50));
+	return one == -ECONNREFUSED && (other == -ENOENT || other == -EAGAIN || other == -ETIMEDOUT) ? 31 : 1;
+}
+EOT
+# shellcheck disable=SC2086
+$cc $flags names.c "$B/libgoro.a" -static -o prog >log 2>&1 && ! grep dlopen log && gives 31 ./prog
+result $? "static program that dials names: no dlopen, and it runs"
+# shellcheck disable=SC2086
+$cc $flags names.c "$B/libgoro.a" -o prog >log 2>&1 && [ ! -s log ] && gives 31 ./prog &&
+	! readelf -dW prog | grep -qi cares
+result $? "program that dials names: nothing to link with"
 # shellcheck disable=SC2086
 $cc $flags spawn.c "$B/libgoro.so" "$B/libgoro.a" -Wl,-rpath,"$B" -o prog >log 2>&1 && gives 33 ./prog &&
 	readelf -dW prog | grep -q 'NEEDED.*libgoro.so.0'

@@ -572,6 +572,27 @@ case_make_help_tells_the_targets() {
 	want_status 0 && want_in out "make install" && want_in out "SAN=thread|address" && want_in out "make help"
 }
 
+# Debian 10 and Ubuntu 20.04 have c-ares 1.14 and 1.15, without what is called. A header that
+# cannot be read stands for one that is not there.
+case_make_does_without_a_c_ares_that_is_too_old() {
+	mkdir old new none
+	echo 'struct ares_options { int flags; };' >old/ares.h && echo '#error' >none/ares.h
+	{ cat old/ares.h && echo 'struct ares_addrinfo_node { int ai_ttl; }; void ares_getaddrinfo(void);'; } >new/ares.h
+	t env CPATH="$PWD/new" make -C "$top" --no-print-directory -pn help
+	want_status 0 && grep -q '^cares_flags := -DGORO_HAVE_CARES$' out || return 1
+	for version in old none; do
+		t env CPATH="$PWD/$version" make -C "$top" --no-print-directory -pn help
+		want_status 0 && grep -q '^cares_flags := *$' out || return 1
+	done
+}
+
+case_make_leaves_out_an_example_whose_header_is_away() {
+	echo '#error' >http_parser.h
+	t env CPATH="$PWD" make -C "$top" --no-print-directory -pn help
+	want_status 0 && grep '^examples := ' out | grep -q /examples/echo || return 1
+	! grep '^examples := ' out | grep -q /examples/httpd
+}
+
 # --- version, env ---
 
 case_version_is_that_of_the_header() {
@@ -664,7 +685,10 @@ case_env_says_which_settings_are_ignored() {
 	want_in out "scheddetail=1 (ignored: it does nothing without schedtrace=N)" || return 1
 	t env GORODEBUG=membarrier=0 "$GORO" env
 	grep -q '^membarrier  *no: ' out || { cat out; return 1; }
+	t env GORODEBUG=cares=0 "$GORO" env
+	grep -q '^names  *by getaddrinfo; GORODEBUG=cares=0$' out || { cat out; return 1; }
 	t env -u GORO_STACKGUARD -u GORODEBUG "$GORO" env
+	grep -q -e '^names  *by c-ares [0-9.]* where' -e '^names  *by getaddrinfo; [cl]' out || { cat out; return 1; }
 	grep -q '^GORODEBUG  *not set$' out && grep -q 'GORO_STACKGUARD  *not set$' out
 }
 

@@ -237,12 +237,12 @@ GORO_CASE(unannounced_sleep_leaves_150_of_200_ticks_to_others, .id = "SYS-01", .
 	expect_others_go_on(b, "usleep");
 }
 
-GORO_CASE(announced_calls_let_others_go_on, .id = "SYS-01", .is_alone = true, .timeout_s = 60)
+GORO_CASE(announced_calls_let_others_go_on, .id = "SYS-01", .is_idle = true, .timeout_s = 60)
 {
 	try_all(true);
 }
 
-GORO_CASE(unannounced_calls_let_others_go_on, .id = "SYS-01", .is_alone = true, .timeout_s = 60)
+GORO_CASE(unannounced_calls_let_others_go_on, .id = "SYS-01", .is_idle = true, .timeout_s = 60)
 {
 	try_all(false);
 }
@@ -256,7 +256,7 @@ GORO_CHILD(all_calls_unannounced)
 }
 
 /* The fences are then real ones on both sides. */
-TAP_CASE(calls_let_others_go_on_without_membarrier, .id = "SYS-01", .is_alone = true,
+TAP_CASE(calls_let_others_go_on_without_membarrier, .id = "SYS-01", .is_idle = true,
 	 .timeout_s = 90)
 {
 	struct tap_child c;

@@ -493,7 +493,7 @@ static int returns_at_once(void *unused)
 	return goro_ctx_error(old_ctx);
 }
 
-TAP_CASE(deadlines_are_watched_in_every_run)
+TAP_CASE(deadlines_are_watched_in_every_run, .is_idle = true)
 {
 	for (int round = 0; round < 10; round++) {
 		old_ctx = make_deadline(NULL, goro_now() + GORO_MS(100));

@@ -570,6 +570,7 @@ GORO_CHILD(quits_beside_a_raw_call)
 	goro_spawn(blocks_raw, NULL);
 	while (!load(&is_looping))
 		continue;
+	wait_until_n_parked(1, "syscall"); /* it may be stopped on its way there */
 	says_when();
 	kill(getpid(), SIGQUIT);
 	for (;;)
@@ -618,7 +619,7 @@ GORO_CASE(dumps_while_everything_runs, .id = "DIA-06", .is_race = true)
 
 enum { IDLE = 1000 };
 
-GORO_CASE(idle_program_uses_no_cpu, .id = "DIA-07")
+GORO_CASE(idle_program_uses_no_cpu, .id = "DIA-07", .is_idle = true)
 {
 	goro_chan *c = goro_chan_make(0, 0);
 	int64_t used = INT64_MAX, allowed = GORO_MS(5);
@@ -643,7 +644,7 @@ static void answers(goro_chan *c, goro_chan *back)
 }
 
 GORO_CASE(short_sleeps_with_a_partner_use_little_cpu, .id = "DIA-07", .procs = "1,2,8",
-	  .is_alone = true)
+	  .is_idle = true)
 {
 	goro_chan *c = goro_chan_make(0, 0), *back = goro_chan_make(0, 0);
 	int64_t share = INT64_MAX, allowed = GORO_MS(100);

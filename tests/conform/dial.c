@@ -349,7 +349,7 @@ static void dials_unix(const char *to, int64_t deadline, int *result)
 	store(result, goro_dial("unix", to, deadline));
 }
 
-GORO_CASE(a_full_unix_listener_is_waited_for, .id = "NET-15", .is_alone = true)
+GORO_CASE(a_full_unix_listener_is_waited_for, .id = "NET-15", .is_idle = true)
 {
 	struct crowd c;
 	int result = 0, before = fd_count();
@@ -404,7 +404,7 @@ static int connecting(struct crowd *c, int *result)
 	return fd;
 }
 
-GORO_CASE(a_wait_for_room_ends_as_any_other, .id = "NET-15", .is_alone = true)
+GORO_CASE(a_wait_for_room_ends_as_any_other, .id = "NET-15", .is_idle = true)
 {
 	struct crowd c;
 	int result, before = fd_count();

@@ -342,9 +342,11 @@ static void unknown_is_closed(enum pair_kind kind, bool does_not_block, bool bec
 	expect_eq(goro_close(old.a), 0);
 }
 
-GORO_CASE(the_next_life_of_an_unknown_number_is_free, .id = "NET-09")
+GORO_CASE(the_next_life_of_an_unknown_number_is_free, .id = "NET-09", .is_idle = true)
 {
 	skip_where_closing_is_a_race();
+	if (getenv("TAP_EMULATED"))
+		tap_skip("who is asleep may be so in the emulator, on the way to the call");
 	for (int i = 0; i < 8; i++)
 		unknown_is_closed(i & 1 ? UNIX_STREAM : PIPE, i & 2, i & 4);
 }

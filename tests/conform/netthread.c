@@ -98,7 +98,7 @@ TAP_CASE(plain_threads_work_between_runs)
 	}
 }
 
-GORO_CASE(plain_threads_work_during_a_run)
+GORO_CASE(plain_threads_work_during_a_run, .is_idle = true)
 {
 	expect_thread_calls_work();
 	expect_threads_queue();
@@ -281,7 +281,7 @@ static int closes_what_was_left(void *arg)
 	return 0;
 }
 
-TAP_CASE(the_next_run_uses_and_closes_what_the_last_one_waited_on)
+TAP_CASE(the_next_run_uses_and_closes_what_the_last_one_waited_on, .is_idle = true)
 {
 	for (int i = 0; i < 4; i++) {
 		struct left l = {.p = {pair_of(TCP), pair_of(UNIX_STREAM)},
@@ -326,7 +326,7 @@ TAP_CASE(a_plain_thread_gets_the_side_of_a_goroutine_that_is_no_more)
 /* ---- fork ---- */
 
 /* Without a run, a child may use the library: with a poller of its own. */
-TAP_CASE(a_child_between_runs_has_a_poller_of_its_own)
+TAP_CASE(a_child_between_runs_has_a_poller_of_its_own, .is_idle = true)
 {
 	if (TAP_SANITIZED)
 		tap_skip("no threads after a fork");

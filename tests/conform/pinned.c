@@ -353,7 +353,7 @@ static void locks_a_while(void *n)
 }
 
 /* Their records are used again. */
-GORO_CASE(goroutines_after_pinned_ones_are_ordinary, .id = "PIN-01")
+GORO_CASE(goroutines_after_pinned_ones_are_ordinary, .id = "PIN-01", .is_idle = true)
 {
 	int n = 0;
 	for (int i = 0; i < 100; i++)
@@ -586,7 +586,7 @@ GORO_CHILD(deadlock_of_pinned)
 	waits_for_ever(NULL);
 }
 
-TAP_CASE(pinned_goroutines_that_all_wait_are_a_deadlock, .id = "PIN-01")
+TAP_CASE(pinned_goroutines_that_all_wait_are_a_deadlock, .id = "PIN-01", .is_idle = true)
 {
 	struct tap_child c;
 	if (getenv("TAP_EMULATED"))

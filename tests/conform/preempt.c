@@ -668,7 +668,7 @@ TAP_CASE(run_ends_although_loops_are_left_behind, .id = "PAN-02", .is_race = tru
 		tap_skip("the library may not look at the code that is interrupted");
 	int n_threads = thread_count(); /* an emulator has its own */
 	sigprocmask(SIG_SETMASK, NULL, &before);
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < tap_share(5); i++) {
 		int64_t start = tap_now();
 		expect_eq(goro_run(leaves_loops_behind, NULL), 8);
 		expect_eq(goro_run(leaves_main_to_a_loop, NULL), 6);

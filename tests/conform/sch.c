@@ -238,6 +238,80 @@ GORO_CASE(hog_pair_and_light_pair_share_the_processor, .id = "SCH-05", .procs = 
 	expect_le(ratio, 20);
 }
 
+/* Those that wait behind it, in the ring and in the global queue, wait for no slice of 10 ms. */
+GORO_CASE(pairs_that_wake_each_other_do_not_shut_out_one_that_yields, .procs = "1",
+	  .is_alone = true)
+{
+	enum { PAIRS = 20, YIELDS = 20 };
+	struct pair pairs[PAIRS];
+	store(&is_stopped, 0);
+	for (int i = 0; i < PAIRS; i++)
+		start_pair(&pairs[i], 1);
+	int64_t start = tap_now();
+	for (int i = 0; i < YIELDS; i++)
+		goro_yield();
+	int64_t took = tap_now() - start;
+	store(&is_stopped, 1);
+	wait_for(goro_count() == 1);
+	printf("# a yield took %" PRId64 " us\n", took / 1000 / YIELDS);
+	expect_lt(took, YIELDS * GORO_MS(40) * TAP_SLOWER);
+}
+
+/* It wakes into the ring, which those that come from the global queue must not shut out. */
+GORO_CASE(pairs_that_wake_each_other_do_not_shut_out_one_that_sleeps, .procs = "1",
+	  .is_alone = true)
+{
+	enum { PAIRS = 20, SLEEPS = 200 };
+	struct pair pairs[PAIRS];
+	int64_t latest = 0;
+	store(&is_stopped, 0);
+	for (int i = 0; i < PAIRS; i++)
+		start_pair(&pairs[i], 1);
+	for (int i = 0; i < SLEEPS; i++) {
+		int64_t until = goro_now() + GORO_MS(1);
+		goro_sleep_until(until);
+		int64_t late = goro_now() - until;
+		latest = late > latest ? late : latest;
+	}
+	store(&is_stopped, 1);
+	wait_for(goro_count() == 1);
+	printf("# %" PRId64 " us late at most\n", latest / 1000);
+	expect_lt(latest, GORO_MS(100) * TAP_SLOWER);
+}
+
+enum { SPIN_NS = 100000 };
+
+static void spins_and_yields(int *n)
+{
+	while (!load(&is_stopped)) {
+		for (int64_t end = tap_now() + SPIN_NS; tap_now() < end;)
+			continue;
+		add(n, 1);
+		goro_yield();
+	}
+}
+
+/* A round is a slice of each of the 64 and a millisecond of each pair. */
+GORO_CASE(pairs_that_wake_each_other_have_their_share_beside_many_that_yield, .procs = "1",
+	  .is_alone = true)
+{
+	enum { PAIRS = 2, YIELDERS = 64 };
+	struct pair pairs[PAIRS];
+	int n = 0;
+	store(&is_stopped, 0);
+	for (int i = 0; i < YIELDERS; i++)
+		go(spins_and_yields, &n);
+	for (int i = 0; i < PAIRS; i++)
+		start_pair(&pairs[i], 1);
+	int64_t start = tap_now();
+	goro_sleep(GORO_MS(700));
+	int64_t spun = load(&n) * (int64_t)SPIN_NS, took = tap_now() - start;
+	store(&is_stopped, 1);
+	wait_for(goro_count() == 1);
+	printf("# %" PRId64 " %% of the time\n", spun * 100 / took);
+	expect_gt(spun * 100 / took, 40);
+}
+
 /* ---- SCH-07 ---- */
 
 struct yielder {
@@ -325,6 +399,105 @@ GORO_CASE(yield_loops_do_not_starve_timers, .id = "SCH-07", .is_alone = true)
 	for (int attempt = 0; attempt < 5 && !is_fine; attempt++, n.each_ns *= 2)
 		is_fine = try_naps(&n, y);
 	expect(is_fine);
+}
+
+/* ---- what is due, and a ring of those that compute for long ---- */
+
+enum { OTHERS_BESIDE = 200 };
+
+struct busy_ring {
+	int64_t due;          /* or 0 */
+	int n_passed, n_left; /* turns that went before others; that run on */
+	int must_end;
+};
+
+static void computes(int64_t ns)
+{
+	for (int64_t end = tap_now() + ns; tap_now() < end;)
+		;
+}
+
+static void computes_once(struct busy_ring *b)
+{
+	int64_t due = load(&b->due);
+	add(&b->n_passed, due && tap_now() > due);
+	computes(GORO_MS(1));
+	add(&b->n_left, -1);
+}
+
+/* Counted: how many of a ring full of others have their turn first. */
+GORO_CASE(sleeper_waits_for_one_long_slice_and_not_for_the_ring, .procs = "1", .is_alone = true)
+{
+	enum { OTHERS = 200, SLEEPS = 20 };
+	struct busy_ring b = {.n_left = OTHERS};
+	for (int i = 0; i < OTHERS; i++)
+		go(computes_once, &b);
+	for (int i = 0; i < SLEEPS; i++) {
+		store(&b.due, goro_now() + GORO_MS(1));
+		goro_sleep_until(load(&b.due));
+		store(&b.due, 0);
+	}
+	expect_gt(load(&b.n_left), 0);
+	printf("# %d began while a timer was due, in %d sleeps\n", b.n_passed, SLEEPS);
+	expect_le(b.n_passed, SLEEPS);
+	wait_for(load(&b.n_left) == 0);
+}
+
+/* The next two that sleep at a time are due in the slice of the same one. */
+static void sleeps_beside(struct busy_ring *b, goro_waitgroup *done)
+{
+	for (int i = 0; i < 20; i++)
+		goro_sleep(GORO_MS(1));
+	add(&b->n_passed, OTHERS_BESIDE - load(&b->n_left));
+	goro_waitgroup_done(done);
+}
+
+GORO_CASE(several_sleepers_wait_for_no_ring_either, .procs = "1", .is_alone = true)
+{
+	struct busy_ring b = {.n_left = OTHERS_BESIDE};
+	goro_waitgroup done = {0};
+	if (getenv("TAP_EMULATED"))
+		tap_skip("there the sleepers compute for long themselves");
+	goro_waitgroup_add(&done, 8);
+	for (int i = 0; i < 8; i++)
+		go(sleeps_beside, &b, &done);
+	goro_yield(); /* they sleep */
+	for (int i = 0; i < OTHERS_BESIDE; i++)
+		go(computes_once, &b);
+	goro_waitgroup_wait(&done);
+	printf("# %d of the others had begun, in the mean\n", b.n_passed / 8);
+	expect_le(b.n_passed / 8, 60);
+	wait_for(load(&b.n_left) == 0);
+}
+
+static void sleeps_and_computes(struct busy_ring *b, goro_waitgroup *done)
+{
+	while (!load(&b->must_end)) {
+		goro_sleep(GORO_US(2)); /* another one is due meanwhile */
+		computes(GORO_MS(2));
+		add(&b->n_passed, 1);
+	}
+	goro_waitgroup_done(done);
+}
+
+/* Whoever goes first and then takes long has no second turn before the others had one. */
+GORO_CASE(those_that_hardly_sleep_do_not_shut_out_the_ring, .procs = "1", .is_alone = true)
+{
+	enum { SLEEPERS = 8, OTHERS = 40 };
+	struct busy_ring b = {.n_left = OTHERS};
+	goro_waitgroup done = {0};
+	goro_waitgroup_add(&done, SLEEPERS);
+	for (int i = 0; i < SLEEPERS; i++)
+		go(sleeps_and_computes, &b, &done);
+	goro_yield(); /* they sleep */
+	for (int i = 0; i < OTHERS; i++)
+		go(computes_once, &b);
+	wait_for(load(&b.n_left) == 0 || load(&b.n_passed) > 8 * OTHERS);
+	store(&b.must_end, 1);
+	printf("# %d turns beside %d of the others\n", load(&b.n_passed), OTHERS - load(&b.n_left));
+	expect_le(b.n_passed, 8 * OTHERS);
+	goro_waitgroup_wait(&done);
+	wait_for(load(&b.n_left) == 0);
 }
 
 struct try_loop {

@@ -372,6 +372,36 @@ TAP_CASE(threads_have_the_mask_of_who_called_goro_run_but_for_two, .id = "SIG-01
 	expect_eq(goro_run(run_and_look_at_masks, NULL), 0);
 }
 
+static int run_beside_loops(void *unused)
+{
+	int n_threads, is_over = 0;
+	(void)unused;
+	expect_eq(threads_that_block(SIGURG, &n_threads), 2);
+	for (int i = 0; i < 2 * goro_maxprocs(0); i++)
+		go(loops, &is_over);
+	for (int i = 0; i < 5; i++)
+		goro_sleep(GORO_MS(1));
+	expect_eq(threads_that_block(SIGUSR1, &n_threads), n_threads);
+	store(&is_over, 1);
+	wait_for(goro_count() == 1);
+	return 0;
+}
+
+/* Who waits for signals in a thread of its own blocks all of them first: SIGURG is ours. */
+TAP_CASE(loops_are_stopped_in_a_program_that_blocks_all_signals, .id = "SIG-01", .is_alone = true)
+{
+	sigset_t all, after;
+	if (getenv("TAP_EMULATED") != NULL)
+		tap_skip("the emulator's /proc shows its own masks");
+	if (TAP_SANITIZED)
+		tap_skip("the sanitizer has a thread of its own");
+	sigfillset(&all);
+	require_eq(pthread_sigmask(SIG_SETMASK, &all, NULL), 0);
+	expect_eq(goro_run(run_beside_loops, NULL), 0);
+	require_eq(pthread_sigmask(SIG_SETMASK, NULL, &after), 0);
+	expect_eq(sigismember(&after, SIGURG), 1);
+}
+
 static int n_wrong_errno;
 
 static void keeps_errno(int *is_over, goro_chan *done)

@@ -254,6 +254,28 @@ static void once_inside_another(void *arg)
 	works(&j[0]);
 }
 
+static void counts(void *n)
+{
+	++*(int *)n;
+}
+
+/* The one of goro.h, without a call where it is over, and the library's, by its address. */
+GORO_CASE(the_inline_and_the_librarys_are_one, .id = "SYN-12")
+{
+	void (*volatile by_address)(goro_once *, void (*)(void *), void *) = goro_once_do;
+	goro_once first = {0}, second = {0};
+	int n = 0;
+
+	goro_once_do(&first, counts, &n);
+	by_address(&first, counts, &n);
+	expect_eq(n, 1);
+	by_address(&second, counts, &n);
+	goro_once_do(&second, counts, &n);
+	expect_eq(n, 2);
+	goro_once_do(&second, NULL, NULL);
+	by_address(&second, NULL, NULL);
+}
+
 GORO_CASE(one_once_inside_another_is_fine, .id = "SYN-12")
 {
 	struct job j[2] = {{.value = 0}, {.value = 0}};

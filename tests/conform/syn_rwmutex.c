@@ -297,4 +297,66 @@ TAP_CASE(after_a_run_a_try_joins_the_readers, .procs = "1,2,4")
 	expect(goro_rwmutex_trywrlock(&rw));
 }
 
+/* What stands in the library's own table, on stacks of goroutines that are gone, is taken out. */
+static void waits_until_far(void *rw)
+{
+	(void)goro_rwmutex_rdlock_until(rw, goro_now() + GORO_SEC(1000));
+}
+
+static int leaves_a_crowd(void *arg)
+{
+	goro_rwmutex *rw = arg;
+
+	goro_rwmutex_wrlock(rw);
+	for (int i = 0; i < 20; i++) {
+		go(goro_rwmutex_wrlock, rw);
+		go(goro_rwmutex_rdlock, rw);
+		go(waits_until_far, rw);
+	}
+	wait_until_n_parked(20, "sync.RWMutex.Lock");
+	wait_until_n_parked(40, "sync.RWMutex.RLock");
+	return 0;
+}
+
+static void fills_its_stack(void *arg)
+{
+	volatile char garbage[4096];
+
+	(void)arg;
+	for (size_t i = 0; i < sizeof(garbage); i++)
+		garbage[i] = 0x55;
+	goro_yield();
+}
+
+static void reads_once(void *rw)
+{
+	goro_rwmutex_rdlock(rw);
+	goro_rwmutex_rdunlock(rw);
+}
+
+static int hands_over(void *arg)
+{
+	goro_rwmutex *rw = arg;
+
+	for (int i = 0; i < 100; i++)
+		goro_spawn(fills_its_stack, NULL);
+	wait_for(goro_count() == 1);
+	goro_rwmutex_wrunlock(rw); /* nobody is there whom it could let in */
+	expect(goro_rwmutex_trywrlock(rw));
+	for (int i = 0; i < 10; i++)
+		goro_spawn(reads_once, rw);
+	wait_until_n_parked(10, "sync.RWMutex.RLock");
+	goro_rwmutex_wrunlock(rw);
+	wait_for(goro_count() == 1);
+	return 0;
+}
+
+TAP_CASE(after_a_run_with_waiters_the_next_hands_over, .procs = "1,2,4")
+{
+	static goro_rwmutex rw;
+
+	expect_eq(goro_run(leaves_a_crowd, &rw), 0);
+	expect_eq(goro_run(hands_over, &rw), 0);
+}
+
 TAP_MAIN

@@ -572,7 +572,7 @@ static void *thread_joins_one_that_sends(void *c)
 	return NULL;
 }
 
-GORO_CASE(thread_that_could_still_act_hides_a_deadlock, .id = "DIA-01")
+GORO_CASE(thread_that_could_still_act_hides_a_deadlock, .id = "DIA-01", .is_idle = true)
 {
 	static void *(*const what[])(void *) = {
 		thread_runs_and_sends,	    thread_blocks_in_the_kernel_and_sends,

@@ -195,7 +195,7 @@ GORO_CASE(a_thread_local_read_in_a_small_function_is_that_of_the_thread, .id = "
 static void keeps_errno(int number, goro_chan *c, goro_chan *done)
 {
 	int n_wrong = 0, x;
-	for (int i = 0; i < tap_share(2000); i++) {
+	for (int i = 0; i < tap_share(1000); i++) {
 		errno_set(number * 1000 + i);
 		if (i % 3 == 0)
 			goro_yield();
@@ -275,7 +275,7 @@ TAP_CASE(a_recursive_mutex_lets_other_goroutines_of_the_thread_in, .id = "TLS-01
 
 static void locks_and_unlocks(pthread_mutex_t *m, int *n, goro_chan *done)
 {
-	for (int i = 0; i < tap_share(2000); i++) {
+	for (int i = 0; i < tap_share(1000); i++) {
 		pthread_mutex_lock(m);
 		++*n;
 		if (i % 50 == 0)
@@ -289,7 +289,7 @@ static void locks_and_unlocks(pthread_mutex_t *m, int *n, goro_chan *done)
 GORO_CASE(a_pthread_mutex_between_calls_is_as_in_threads, .id = "TLS-01", .is_race = true)
 {
 	pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
-	int n = 0, each = tap_share(2000);
+	int n = 0, each = tap_share(1000);
 	goro_chan *done = goro_chan_of(int, 0);
 	go_others();
 	for (int i = 0; i < 8; i++)

@@ -3,8 +3,9 @@
  *
  *   run [-j jobs] [-p 1,2,4,8] [-s seconds] [-t scale] [-a] [-v] [-1] program [name=value] ...
  *
- *   program --list -> cases -> one job for each case and number of Ps -> parallel ones, then the
- *   ones that want to be alone -> what failed, its output, how to run it again -> the counts
+ *   program --list -> cases -> one job for each case and number of Ps -> those that work, as many
+ *   at a time as there are CPUs, then those that mostly sleep, many at a time, then those that want
+ *   to be alone -> what failed, its output, how to run it again -> the counts
  *
  * R1  A job is a process group of its own; nothing of it is left when its result is counted.
  * R2  A job that is over its time gets SIGQUIT, so that the runtime shows its goroutines, and
@@ -13,6 +14,7 @@
  * R4  The last line is "N passed, N failed, N skipped"; the status is 1 when N failed is not 0
  *     or nothing ran.
  * R5  A line of a job's output that begins with "#: " is a figure: shown when it passes, too.
+ * R6  A job has the descriptors 0, 1, 2 and no other, whoever started the runner.
  *
  * A program that knows no --list (a script, a plain program) is one case, run once; -1 says so of
  * all programs after it. -a takes the slow cases too. -s is how long stress programs go on
@@ -23,6 +25,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -31,18 +34,24 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { QUIT_GRACE_S = 3, SKIPPED = 77, JOBS_MAX = 256, SHOWN_BYTES = 48 * 1024 };
 enum { DEFAULT_TIMEOUT_S = 60, PS_MAX = 16, PS_AT_PINNED = 4 };
+enum { IDLE_AT_ONCE = 8 };
+
+/* What may run beside a job: they run in this order. */
+enum beside { BESIDE_ANY, BESIDE_IDLE, BESIDE_NONE };
 
 struct job {
 	char *program, *name; /* name is "" when the program is one case */
 	int ps;		      /* 0: the default */
 	int timeout_s;
-	bool is_alone, is_pinned;
+	enum beside beside;
+	bool is_pinned;
 	pid_t pid;
 	int output; /* a memfd */
 	int64_t start_ns, deadline_ns;
@@ -87,7 +96,9 @@ static void add_case(const char *program, const char *name, int timeout_s, const
 	struct job j = {.program = strdup(program),
 			.name = strdup(name),
 			.timeout_s = timeout_s,
-			.is_alone = strstr(flags, "alone,") != NULL};
+			.beside = strstr(flags, "alone,") != NULL  ? BESIDE_NONE
+				  : strstr(flags, "idle,") != NULL ? BESIDE_IDLE
+								   : BESIDE_ANY};
 	if (strstr(flags, "slow,") != NULL && !with_slow) {
 		n_slow_left++;
 		return;
@@ -179,6 +190,10 @@ static void exec_job(const struct job *j, const sigset_t *mask)
 	dup2(null, STDIN_FILENO);
 	dup2(j->output, STDOUT_FILENO);
 	dup2(j->output, STDERR_FILENO);
+	/* Before Linux 5.11 that flag is unknown. */
+	if (syscall(SYS_close_range, STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC) != 0)
+		for (int fd = STDERR_FILENO + 1; fd < 1024; fd++)
+			fcntl(fd, F_SETFD, FD_CLOEXEC);
 	if (j->ps > 0) {
 		snprintf(ps, sizeof(ps), "%d", j->ps);
 		setenv("GORO_MAXPROCS", ps, 1);
@@ -334,7 +349,8 @@ static void wait_a_while(struct job *running[], int n_running, const sigset_t *c
 	sigtimedwait(child_signal, NULL, &ts);
 }
 
-static void run_jobs(bool alone, int parallel, const sigset_t *child_signal, const sigset_t *mask)
+static void run_jobs(enum beside beside, int parallel, const sigset_t *child_signal,
+		     const sigset_t *mask)
 {
 	struct job *running[JOBS_MAX];
 	int n_running = 0, status, slot;
@@ -344,7 +360,7 @@ static void run_jobs(bool alone, int parallel, const sigset_t *child_signal, con
 	for (;;) {
 		while (next < n_jobs && n_running < parallel) {
 			struct job *j = &jobs[next++];
-			if (j->is_alone != alone)
+			if (j->beside != beside)
 				continue;
 			start_job(j, mask);
 			running[n_running++] = j;
@@ -423,8 +439,9 @@ int main(int argc, char **argv)
 	sigemptyset(&child_signal);
 	sigaddset(&child_signal, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &child_signal, &mask);
-	run_jobs(false, n_parallel, &child_signal, &mask);
-	run_jobs(true, 1, &child_signal, &mask);
+	run_jobs(BESIDE_ANY, n_parallel, &child_signal, &mask);
+	run_jobs(BESIDE_IDLE, n_parallel > 1 ? IDLE_AT_ONCE : 1, &child_signal, &mask);
+	run_jobs(BESIDE_NONE, 1, &child_signal, &mask);
 	if (n_slow_left != 0)
 		printf("# %zu slow cases are left to make check\n", n_slow_left);
 	printf("%u passed, %u failed, %u skipped\n", n_passed, n_failed, n_skipped);

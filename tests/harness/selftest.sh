@@ -28,12 +28,23 @@ TAP_CASE(passes_once, .id = "A-1", .procs = "-") { expect(getenv("GORO_MAXPROCS"
 TAP_CASE(passes_at_2, .procs = "2") { puts("#: a figure"); puts("#: and one"); puts("# none"); expect_str(getenv("GORO_MAXPROCS"), "2"); }
 TAP_CASE(passes_from_2, .procs = "2+") { expect_ge(atoi(getenv("GORO_MAXPROCS")), 2); }
 TAP_CASE(passes_alone, .is_alone = true) { expect_contains("abc", "b"); expect_lacks("abc", "d"); }
+TAP_CASE(passes_when_all_meet, .procs = "1,2,4", .is_idle = true)
+{
+	static const char *const names[] = {"met1", "met2", "met4"};
+	char name[64];
+	snprintf(name, sizeof(name), "met%s", getenv("GORO_MAXPROCS"));
+	close(open(name, O_CREAT | O_WRONLY, 0600));
+	for (int i = 0; i < 3; i++)
+		while (access(names[i], F_OK) != 0)
+			usleep(1000);
+}
 TAP_CASE(passes_with_child)
 {
 	struct tap_child c;
 	tap_child(&c, "ends_with_2", "X=y");
 	expect_child(&c, 2, "panic: sample\n");
 }
+TAP_CASE(passes_without_descriptors, .procs = "-") { expect_eq(fcntl(9, F_GETFD), -1); }
 TAP_CASE(is_slow, .is_slow = true) { expect(false); }
 TAP_CASE(skips) { tap_skip("for a reason"); }
 TAP_CASE(fails_eq) { expect_eq(1, 2); }
@@ -59,15 +70,15 @@ ${CC:-cc} -std=gnu11 -Wall -Wextra -Werror -I"$here" sample.c -o sample || exit 
 bad=0
 claim() {
 	if ! eval "$2"; then
-		echo "not ok - $1"
+		echo "not ok 1 - $1"
 		bad=1
 	fi
 }
 
-GORO_SEED=17 "$runner" -j 8 -p 1,2 -v ./sample >log 2>&1
+GORO_SEED=17 "$runner" -j 2 -p 1,2 -v ./sample >log 2>&1 9</dev/null
 claim "a failure gives status 1" "[ $? -eq 1 ]"
-# 2 + 1 pinned; once; at 2; from 2; alone twice; with child twice. Then the failures, twice each.
-claim "counts" '[ "$(tail -n 1 log)" = "10 passed, 22 failed, 2 skipped" ]'
+# 2 + 1 pinned; once; at 2; from 2; alone twice; three that meet; with child twice; once. Then the failures, twice each.
+claim "counts" '[ "$(tail -n 1 log)" = "14 passed, 22 failed, 2 skipped" ]'
 for name in eq sign str contains lacks require child by_hanging by_hanging_on by_signal by_exit; do
 	claim "fails_$name" "[ \$(grep -c '^not ok .* fails_$name P=' log) -eq 2 ]"
 done
@@ -103,6 +114,6 @@ claim "scripts and missing programs" '[ "$(tail -n 1 log)" = "1 passed, 2 failed
 "$runner" >log 2>&1
 claim "nothing run is no success" '[ $? -eq 1 ]'
 
-[ $bad -eq 0 ] && echo "ok - the harness sees failures, skips, hangs and crashes"
+[ $bad -eq 0 ] && echo "ok 1 - the harness sees failures, skips, hangs and crashes"
 [ $bad -eq 0 ] || cat log
 exit $bad

@@ -68,6 +68,7 @@ struct tap_case {
 		*procs; /* "1,2": at these Ps; "2+": at two and more; "-": once, at the default */
 	int timeout_s;	/* 0: TAP_TIMEOUT_S */
 	bool is_alone;	/* measures time or takes much memory: nothing else beside it */
+	bool is_idle;	/* mostly sleeps: only others that do beside it */
 	bool is_slow;	/* only in `make check` */
 	bool is_race;	/* also on a single CPU */
 	bool is_child;	/* runs by --child only */
@@ -451,10 +452,10 @@ TAP_UNUSED static void tap_list(void)
 {
 	for (struct tap_case *c = tap_first; c != NULL; c = c->next)
 		if (!c->is_child)
-			printf("%s %s %d %s %s%s%s.\n", c->name, c->id != NULL ? c->id : "-",
+			printf("%s %s %d %s %s%s%s%s.\n", c->name, c->id != NULL ? c->id : "-",
 			       tap_timeout_s(c), c->procs != NULL ? c->procs : "all",
-			       c->is_alone ? "alone," : "", c->is_slow ? "slow," : "",
-			       c->is_race ? "race," : "");
+			       c->is_alone ? "alone," : "", c->is_idle ? "idle," : "",
+			       c->is_slow ? "slow," : "", c->is_race ? "race," : "");
 }
 
 TAP_UNUSED static int tap_run_named(const char *wanted)

@@ -86,10 +86,43 @@ done
 
 cp "$here/select.c" select.cpp
 for cc in gcc clang; do
-	have $cc && compiles "select's cases, $cc" $cc -std=c11 $strict -fsyntax-only "$here/select.c"
+	have $cc && compiles "select's cases, $cc" $cc -std=c11 $strict -Wshadow -fsyntax-only "$here/select.c"
 done
 for cxx in g++ clang++; do
-	have $cxx && compiles "select's cases, $cxx" $cxx -std=c++17 $strict -fsyntax-only select.cpp
+	have $cxx && compiles "select's cases, $cxx" $cxx -std=c++17 $strict -Wshadow -fsyntax-only select.cpp
+done
+
+# --- goro_once_do: inline, and of the library all the same -----------------------------------------
+
+cat >once.c <<-EOT
+	#include "goro.h"
+	#ifdef __cplusplus
+	extern "C" {
+	#endif
+	typedef void once_fn(goro_once *once, void (*fn)(void *), void *arg);
+	void by_name(goro_once *once, void (*fn)(void *));
+	once_fn *address(void);
+	void by_name(goro_once *once, void (*fn)(void *)) { goro_once_do(once, fn, once); }
+	once_fn *address(void) { return goro_once_do; }
+	#ifdef __cplusplus
+	}
+	#endif
+EOT
+cp once.c once.cpp
+has_look() { # the object compares with DONE before it calls, and calls nothing but the library's
+	nm once.o | grep -q ' U goro_once_do$' && nm once.o | grep -q ' U goro_once_do_$' &&
+		objdump -d --no-show-raw-insn once.o | sed -n '/<by_name>:/,/^$/p' | grep -q 'cmp.*\$0x4,\|cmp.*#0x4'
+}
+for cc in gcc clang g++ clang++; do
+	have $cc || continue
+	std=c11 file=once.c
+	case $cc in *++) std=c++17 file=once.cpp ;; esac
+	compiles "once, $cc -O2" $cc -std=$std -O2 $strict -Wshadow -Wredundant-decls -c $file -o once.o
+	has_look
+	result $? "once, $cc -O2 looks before it calls"
+	compiles "once, $cc -O0" $cc -std=$std -O0 $strict -Wshadow -Wredundant-decls -c $file -o once.o
+	! has_look
+	result $? "once, $cc -O0 calls"
 done
 
 # --- what must not compile --------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 /*
- * select.c - every form of a select's cases, as C and as C++, with all warnings.
+ * select.c - every form of a select's cases and of values, as C and as C++, with all warnings and
+ * -Wshadow.
  *
  *   run.sh -> compilers, -fsyntax-only
  */
@@ -26,4 +27,14 @@ int forms(goro_chan *a, goro_chan *b)
 		return goro_select_of(GORO_POLL,
 				      GORO_RECV(goro_select_of(0, GORO_SEND(a, &x)) ? a : b, &x));
 	return goro_select_of(n ? GORO_POLL : GORO_FOREVER, one, cases[2]);
+}
+
+/* One in another's argument. */
+int values(goro_chan *a, goro_chan *of_channels);
+
+int values(goro_chan *a, goro_chan *of_channels)
+{
+	goro_put(a, goro_get(a, int) + goro_get(goro_get(of_channels, goro_chan *), int));
+	goro_put(goro_get(of_channels, goro_chan *), 1);
+	return goro_get(a, int);
 }

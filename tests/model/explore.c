@@ -149,7 +149,7 @@ static void trace_op(const struct thread *t)
 	static const char *const kinds[] = {
 		"starts",   "load",	  "store", "rmw",     "cas",	"yield", "futex_wait",
 		"is woken", "futex_wake", "lock",  "trylock", "unlock", "ends"};
-	static const char *const orders[] = {"_rlx", "_acq", "_rel", "_acq_rel"};
+	static const char *const orders[] = {"_rlx", "_acq", "_rel", "_acq_rel", "_seq_cst"};
 	const struct op *op = &t->op;
 	bool has_order = op->kind >= OP_LOAD && op->kind <= OP_CAS;
 	char name[128], values[96] = "", place[160] = "";

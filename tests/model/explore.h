@@ -11,12 +11,13 @@
  * The memory: every store goes into its thread's buffer. Whether it has reached memory is decided
  * when another thread touches that address. A relaxed store may overtake older ones to other
  * addresses, a release store may not; loads see the own buffer first. The store of an RMW is
- * buffered too, as on arm64: an RMW is no fence. A seq_cst fence, a futex call, an unlock and the
- * end of the thread empty the own buffer, a heavy fence everybody's. A store that no light fence
- * follows may escape even that: the compiler may hold it back. Not modelled: loads that overtake
- * loads. Instead plain accesses are watched (the clients are compiled with -fsanitize=thread,
- * whose entry points are ours), and two that no release/acquire pair orders are a data race, which
- * finds the missing acquire.
+ * buffered too, as on arm64: an RMW is no fence; and a seq_cst load comes after the own release
+ * stores. With .is_x86 it is the other way round, and no store overtakes another. A seq_cst fence,
+ * a futex call, an unlock and the end of the thread empty the own buffer, a heavy fence
+ * everybody's. A store that no light fence follows may escape even that: the compiler may hold it
+ * back. Not modelled: loads that overtake loads. Instead plain accesses are watched (the clients
+ * are compiled with -fsanitize=thread, whose entry points are ours), and two that no
+ * release/acquire pair orders are a data race, which finds the missing acquire.
  *
  * Before each execution the globals of the program are put back to what they were at
  * explore_run(), and the memory of explore_alloc() is taken back, so that a test needs no
@@ -32,7 +33,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum explore_order { EXPLORE_RLX, EXPLORE_ACQ, EXPLORE_REL, EXPLORE_ACQ_REL };
+enum explore_order {
+	EXPLORE_RLX,
+	EXPLORE_ACQ,
+	EXPLORE_REL,
+	EXPLORE_ACQ_REL,
+	EXPLORE_SEQ_CST /* loads */
+};
 enum explore_rmw_op { EXPLORE_XCHG, EXPLORE_ADD };
 
 /* Where an operation stands, for the schedule that is printed and for .weaken and .unfence. */
@@ -89,6 +96,7 @@ void explore_lock_at(struct explore_site, const volatile void *key);
 bool explore_trylock_at(struct explore_site, const volatile void *key);
 void explore_unlock_at(struct explore_site, const volatile void *key);
 bool explore_lock_is_held(const volatile void *key); /* by this thread */
+bool explore_lock_is_taken(const volatile void *key); /* by any thread; no step of its own */
 
 /* Lets a thread of the set .asleep begin; those that nobody starts do not matter. */
 void explore_start(int thread);
@@ -139,6 +147,7 @@ struct explore_test {
 	unsigned asleep;      /* threads, as bits, that explore_start() starts */
 	bool may_end_blocked; /* all threads asleep is an end like any other */
 	bool unlock_is_step;  /* so that a trylock meets locks that are held */
+	bool is_x86;	      /* an RMW is a fence, a seq_cst load is like any other */
 	bool has_races;	      /* do not look for data races */
 	bool enters_again;    /* also states that were seen: slow, for the self-test */
 

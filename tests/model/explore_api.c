@@ -232,6 +232,11 @@ bool explore_lock_is_held(const volatile void *key)
 	       X->lock[lock_index((uintptr_t)key)].owner == index_of(X->current);
 }
 
+bool explore_lock_is_taken(const volatile void *key)
+{
+	return X->current != NULL && X->lock[lock_index((uintptr_t)key)].owner >= 0;
+}
+
 void explore_fail(struct explore_site site, const char *what)
 {
 	fail(&site, "assertion failed: %s", what);

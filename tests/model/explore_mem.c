@@ -14,6 +14,9 @@
  *      thread empties them from the buffer. Younger ones may still stand behind later loads.
  * XM5  The store of an RMW may be seen late by loads, but no other store comes between it and what
  *      the RMW read: it leaves before any younger store to its address.
+ * XM6  With .is_x86 every store is a release entry, and an RMW, swapped or not, leaves nothing in
+ *      the own buffer. Without, a seq_cst load leaves no release entry there, as arm64's ldar
+ *      waits for stlr.
  *
  * Locking: none, one thing runs at a time.
  * Go: none; the buffer is PSO's with release stores kept in order, the race check is that of TSan.
@@ -317,7 +320,7 @@ static void flush_overlapping(struct thread *t, uintptr_t addr, uint32_t size)
 
 static bool is_acquire(enum explore_order o)
 {
-	return o == EXPLORE_ACQ || o == EXPLORE_ACQ_REL;
+	return o == EXPLORE_ACQ || o == EXPLORE_ACQ_REL || o == EXPLORE_SEQ_CST;
 }
 
 static bool is_release(enum explore_order o)
@@ -367,6 +370,12 @@ void mem_load(struct thread *t, struct op *op)
 {
 	struct clock clock;
 
+	if (op->order == EXPLORE_SEQ_CST && !X->test->is_x86) /* XM6 */
+		for (unsigned i = t->n_buffer; i-- > 0;)
+			if (t->buffer[i].is_release) {
+				flush(t, t->buffer[i].seq);
+				break;
+			}
 	op->result = look(t, op, &clock);
 	acquire(t, &clock, op->order);
 	note_atomic(op, false);
@@ -387,8 +396,8 @@ static struct entry *entry_add(struct thread *t, const struct op *op, uint64_t v
 	*e = (struct entry){.addr = op->addr, .size = op->size};
 	e->value = truncated(value, op->size);
 	e->seq = ++X->seq;
-	e->is_release = is_release(op->order);
-	e->clock = e->is_release ? t->now : t->fenced;
+	e->is_release = is_release(op->order) || X->test->is_x86; /* XM6 */
+	e->clock = is_release(op->order) ? t->now : t->fenced;
 	return e;
 }
 
@@ -447,16 +456,22 @@ static void replace(struct thread *t, struct op *op, uint64_t value)
 
 void mem_rmw(struct thread *t, struct op *op)
 {
+	if (X->test->is_x86)
+		mem_flush(t); /* XM6 */
 	take(t, op);
 	acquire(t, cell_clock(op->addr), op->order);
 	note_atomic(op, true);
 	replace(t, op, op->rmw == EXPLORE_ADD ? op->result + op->value : op->value);
+	if (X->test->is_x86)
+		mem_flush(t); /* XM6 */
 }
 
 void mem_cas(struct thread *t, struct op *op)
 {
 	struct clock clock;
 
+	if (X->test->is_x86)
+		mem_flush(t); /* XM6 */
 	op->result = look(t, op, &clock);
 	op->is_ok = op->result == op->expected;
 	if (!op->is_ok) {
@@ -471,6 +486,8 @@ void mem_cas(struct thread *t, struct op *op)
 	note_atomic(op, op->is_ok);
 	if (op->is_ok)
 		replace(t, op, op->value);
+	if (X->test->is_x86)
+		mem_flush(t); /* XM6 */
 }
 
 void mem_fence(struct thread *t)

@@ -478,7 +478,7 @@ static void test_calls(void)
 						  CALLS(setup_two_syscalls), TRY(2, 1)},
 			   7);
 	explore_holds(&(struct explore_test){"handoff: given away, against coming back",
-					     CALLS(setup_long), TRY(2, 1)});
+					     CALLS(setup_long), TRY(2, 1), .is_slow = true});
 	explore_holds(&(struct explore_test){"handoff: given away, and taken from another",
 					     CALLS(setup_two_long), TRY(1, 1)});
 }
@@ -516,13 +516,14 @@ static void test_work(void)
 	explore_holds(&(struct explore_test){"handoff: of an empty P against a submitter",
 					     SUBMIT(setup_submit, submit), TRY(2, 2)});
 	explore_holds(&(struct explore_test){"handoff: of a P with work against a submitter",
-					     SUBMIT(setup_submit_and_ring, submit), TRY(2, 1)});
+					     SUBMIT(setup_submit_and_ring, submit), TRY(2, 1),
+					     .is_slow = true});
 	explore_holds(&(struct explore_test){"handoff: no thread can be had for the P",
 					     .setup = setup_no_thread,
 					     .thread = {away, submit_and_go_idle,
 							sysmon_until_taken},
 					     .finish = all_run, .may_end_blocked = true,
-					     TRY(2, 2)});
+					     TRY(2, 2), .is_slow = true});
 	explore_finds(&(struct explore_test){"handoff: found without its fence",
 					     SUBMIT(setup_submit, submit), TRY(2, 2),
 					     .unfence = "handoff"},

@@ -16,7 +16,11 @@
 #ifndef TESTS_MODEL_MODEL_SCHED_H
 #define TESTS_MODEL_MODEL_SCHED_H
 
+#ifdef MODEL_REAL_LOCK
+#include "core/lock.h"
+#else
 #include "model_lock.h"
+#endif
 
 #include "model.h"
 
@@ -40,6 +44,7 @@ noreturn void stack_overflow_found(struct g *gp);
 #include "sched/handoff.c"
 #include "sched/loop.c"
 #include "sched/outside.c"
+#include "sched/owe.c"
 #include "sched/park.c"
 #define OS_OS_IO_H /* of which it needs only this; sockets have names that clients use, too */
 static void os_sigpipe_quiet(void)
@@ -223,6 +228,15 @@ void os_signal_install(int signo, void (*handler)(int, siginfo_t *, void *), str
 	(void)old;
 }
 
+void os_signal_put_before(int signo, os_signal_handler *handler, os_signal_handler *entry,
+			  atomic_of(os_signal_handler *) *under)
+{
+	(void)signo;
+	(void)handler;
+	(void)entry;
+	(void)under;
+}
+
 void os_signal_restore_if(int signo, void (*handler)(int, siginfo_t *, void *),
 			  const struct sigaction *old)
 {
@@ -237,6 +251,12 @@ void os_signal_forward(int signo, siginfo_t *info, void *context, const struct s
 	(void)info;
 	(void)context;
 	(void)old;
+}
+
+bool os_signal_let(int signo, bool is_let)
+{
+	(void)signo;
+	return is_let;
 }
 
 void os_signals_set_as_after(const void *context)
@@ -315,11 +335,12 @@ int netpoll_start(struct polled *(*at)(int fd))
 	return -1;
 }
 
-void netpoll(int64_t until, struct glist *ready)
+bool netpoll(int64_t until, struct glist *ready)
 {
 	(void)until;
 	(void)ready;
 	explore_check(false);
+	return false;
 }
 
 void netpoll_break(void)

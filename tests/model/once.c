@@ -95,7 +95,7 @@ int main(void)
 		      "data race");
 	explore_finds(&(struct explore_test){"once: found when the quick look orders nothing",
 					     ONCE(do_it, do_it, NULL, NULL), TRY(2, 1),
-					     .weaken = "goro_once_do"},
+					     .weaken = "goro_once_do_"},
 		      "data race");
 	explore_finds(&(struct explore_test){"once: found when waiters are not looked for again",
 					     ONCE(do_it, do_it, NULL, NULL), TRY(2, 1),

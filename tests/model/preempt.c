@@ -98,6 +98,19 @@ static void end_the_loops(void *arg)
 	store_rlx(&must_stop_looping, 1);
 }
 
+/* It has a thread of its own, like those that are stopped: PR9. */
+static void end_the_loops_locked(void *arg)
+{
+	(void)arg;
+	goro_lock_thread();
+	uint32_t was = call_enter();
+	yield_global(m_self());
+	call_leave(was);
+	use_p();
+	store_rlx(&must_stop_looping, 1);
+	goro_unlock_thread();
+}
+
 /* A call that takes a lock of ours. */
 static void use_door(void)
 {
@@ -257,6 +270,15 @@ static void setup_loop(void)
 	model_spawn(&ps[0], end_the_loops, "stack of G2");
 }
 
+/* No thread beyond the loop's and that of the locked one may be had: they take turns. */
+static void setup_turns(void)
+{
+	setup(2);
+	sched.max_m = 2;
+	model_spawn(&ps[0], loop, "stack of G1");
+	model_spawn(&ps[0], end_the_loops_locked, "stack of G2");
+}
+
 static void setup_taken(void)
 {
 	setup(2);
@@ -386,6 +408,14 @@ int main(void)
 						  TWO_MS(setup_world_at_limit),
 						  TRY(1, EXPLORE_NONE)},
 			   STOPPED);
+	explore_holds_seen(&(struct explore_test){"preempt: at the thread limit they take turns",
+						  TWO_MS(setup_turns),
+						  TRY(1, EXPLORE_NONE), .is_slow = true},
+			   STOPPED);
+	explore_finds(&(struct explore_test){"preempt: found when they do not",
+					     TWO_MS(setup_turns), TRY(1, EXPLORE_NONE),
+					     .omit = "limit-turns"},
+		      "");
 	explore_holds_seen(&(struct explore_test){"preempt: against taking", TAKEN(setup_taken),
 						  TRY(1, 1)},
 			   STOPPED | LOST);

@@ -124,6 +124,22 @@ static void rd_leaves_wr_frees(void)
 	wr_free();
 }
 
+/*
+ * The reader of the setup leaves as the last, and may come back for the queue when that is empty,
+ * and the writer that gave up has found the lock free, and freed it: RW4.
+ */
+static void wr_gives_up_frees(void)
+{
+	if (goro_rwmutex_wrlock_until(rw, DEADLINE) != 0) {
+		explore_seen(0);
+		if (!goro_rwmutex_trywrlock(rw))
+			return;
+		explore_seen(1);
+	}
+	goro_rwmutex_wrunlock(rw);
+	explore_free(rw);
+}
+
 static void is_free(void)
 {
 	explore_check(load_rlx(&rwmutex_of(rw)->state) == 0);
@@ -150,6 +166,9 @@ static void test_lock(void)
 	explore_holds(&(struct explore_test){
 		"rwmutex: a writer frees it after the last reader",
 		RW(setup_read_locked, rd_leaves, rd_leaves_wr_frees, NULL, NULL), TRY(4, 2)});
+	explore_holds(&(struct explore_test){"rwmutex: readers that are not in yet, and tries",
+					     RW(setup, rd, wr, rd, is_free), .thread[3] = tries,
+					     TRY(2, 1)});
 }
 
 static void test_deadline(void)
@@ -172,6 +191,26 @@ static void test_deadline(void)
 						  RW(setup, rd_by_deadline, wr, wr, is_free),
 						  TRY(2, 1), .timeouts = 1},
 			   0xc);
+}
+
+static void test_come_back(void)
+{
+	explore_holds_seen(
+		&(struct explore_test){"rwmutex: who gave up frees it before the reader is back",
+				       RW(setup_read_locked, rd_leaves, wr_gives_up_frees, NULL,
+					  NULL),
+				       TRY(4, 2), .timeouts = 1},
+		3);
+	explore_finds(
+		&(struct explore_test){"rwmutex: found when it comes back without a waiter",
+				       RW(setup_read_locked, rd_leaves, wr_gives_up_frees, NULL,
+					  NULL),
+				       TRY(4, 2), .timeouts = 1, .omit = "rw-present"},
+		"use after free");
+	explore_finds(&(struct explore_test){"rwmutex: found when it does not come back",
+					     RW(setup, rd, wr, NULL, is_free), TRY(2, 1),
+					     .omit = "rw-come-back"},
+		      "deadlock");
 }
 
 static void test_negative(void)
@@ -200,6 +239,7 @@ int main(void)
 {
 	test_lock();
 	test_deadline();
+	test_come_back();
 	test_negative();
 	return explore_done();
 }

@@ -289,6 +289,34 @@ static void move_b_to_a(void)
 	result[1] = goro_chan_tryrecv(b, &value[1]);
 }
 
+static void setup_moving_up(void)
+{
+	setup_threads(1, FIRST_FIRST);
+	goro_chan_send(a, &(uint32_t){1});
+}
+
+static void move_a_to_b(void)
+{
+	goro_chan_send(b, &(uint32_t){2});
+	result[1] = goro_chan_tryrecv(a, &value[1]);
+}
+
+/* b has a value or a free place, at every moment. */
+static void poll_both_ways(void)
+{
+	uint32_t x = 99, y = 3;
+
+	result[0] = goro_select_of(GORO_POLL, GORO_RECV(a, &x), GORO_RECV(b, &x), GORO_SEND(b, &y));
+	explore_check(result[0] > 0);
+	explore_seen((unsigned)result[0] - 1);
+}
+
+static void empty_and_fill_b(void)
+{
+	(void)goro_chan_tryrecv(b, &value[1]);
+	(void)goro_chan_trysend(b, &(uint32_t){2});
+}
+
 static void poll_for_it(void)
 {
 	result[0] = select_recv(a, b, &value[0], GORO_POLL);
@@ -455,6 +483,16 @@ static void test_ends(void)
 	explore_holds_seen(&(struct explore_test){"select: a default is judged at one instant",
 						  SELECT(setup_moving, poll_for_it, move_b_to_a,
 							 NULL),
+						  TRY(3, 1)},
+			   3);
+	explore_holds_seen(&(struct explore_test){"select: the same with what goes up",
+						  SELECT(setup_moving_up, poll_for_it, move_a_to_b,
+							 NULL),
+						  TRY(3, 1)},
+			   3);
+	explore_holds_seen(&(struct explore_test){"select: a default, two cases on one channel",
+						  SELECT(setup_moving, poll_both_ways,
+							 empty_and_fill_b, NULL),
 						  TRY(3, 1)},
 			   3);
 	explore_holds(&(struct explore_test){"select: who woke it drops the last references",

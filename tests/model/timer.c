@@ -154,7 +154,7 @@ int main(void)
 		      "data race");
 	explore_finds(&(struct explore_test){"timer: found when expire does not release",
 					     TIMERS(stopper_0, expirer), TRY(3, 2),
-					     .weaken = "timers_expire"},
+					     .weaken = "expire_until"},
 		      "data race");
 	return explore_done();
 }

@@ -12,6 +12,7 @@ static void keeper_waits(const void *word);
 
 #define NEAR 500
 #define FAR  1000
+#define SYSMON 4 /* the thread that is it, where there is one */
 
 static atomic_of(uint32_t) n_taken;
 static struct timer far_timer, near_timer;
@@ -143,6 +144,29 @@ static void submit_globally(void)
 	wake();
 }
 
+/* OW1: the wake is owed. The G of thread 0 runs on, and sysmon comes by. */
+static void submit_owed(void)
+{
+	put_runnable(&ps[0], &gs[n_submitted++], false);
+	wake_later(&ps[0]);
+	explore_start(SYSMON);
+}
+
+static void sysmon_comes(void)
+{
+	owed_watch(explore_now() + FAR * OWED_MOST_NS);
+}
+
+/* The time is over when the G of thread 0 stops: OW2. */
+static void submit_and_look(void)
+{
+	put_runnable(&ps[0], &gs[n_submitted++], false);
+	wake_later(&ps[0]);
+	if (load_rlx(&ps[0].wake_at))
+		store_rlx(&ps[0].wake_at, 1);
+	(void)owed_look(&ps[0]);
+}
+
 static void all_taken(void)
 {
 	model_sched_check();
@@ -164,6 +188,10 @@ static void all_fired(void)
 #define ASLEEP_LATE  0x1d
 #define ASLEEP_2     0xc
 #define ASLEEP_3     0x18
+#define OWED                                                                                      \
+	.setup = setup_2,                                                                         \
+	.thread = {submit_owed, worker, reserve_worker, reserve_worker, sysmon_comes},            \
+	.finish = all_taken, .may_end_blocked = true, .asleep = 0x1c
 
 static void test_wake(void)
 {
@@ -209,6 +237,26 @@ static void test_wake(void)
 		      "FAR");
 }
 
+static void test_owed(void)
+{
+	explore_holds(&(struct explore_test){"wake: one G, owed, and sysmon pays", OWED,
+					     TRY(2, 3)});
+	explore_finds(&(struct explore_test){"wake: found when sysmon does not pay", OWED,
+					     TRY(2, 3), .omit = "owed-watch"},
+		      "n_taken");
+	explore_finds(&(struct explore_test){"wake: found without the fence of who owes",
+					     WAKE(2, setup_2, submit_and_look, all_taken),
+					     TRY(2, 3), .omit = "owe-fence"},
+		      "n_taken");
+	explore_holds(&(struct explore_test){"wake: one G, owed, and its M pays",
+					     WAKE(2, setup_2, submit_and_look, all_taken),
+					     TRY(2, 3)});
+	explore_finds(&(struct explore_test){"wake: found when its M does not pay",
+					     WAKE(2, setup_2, submit_and_look, all_taken),
+					     TRY(2, 3), .omit = "owed-look"},
+		      "n_taken");
+}
+
 static void test_keeper(void)
 {
 	explore_holds(&(struct explore_test){"wake: an earlier timer is kept",
@@ -223,6 +271,7 @@ static void test_keeper(void)
 int main(void)
 {
 	test_wake();
+	test_owed();
 	test_keeper();
 	return explore_done();
 }

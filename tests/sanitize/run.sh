@@ -3,7 +3,8 @@
 #
 #   tests/sanitize/run.sh path/to/libgoro.a
 #
-# A correct one must stay without a report (clean.c), and what is wrong must still be found (wrong.c).
+# A correct one must stay without a report (clean.c), and what is wrong must still be found (wrong.c). Loops without
+# calls are stopped (loops.c).
 # Prints TAP. What needs a tool that is missing is skipped by name.
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -60,6 +61,7 @@ for cc in gcc clang; do
 		fi
 		$build "$here/clean.c" "$lib" -pthread -o clean >log 2>&1 &&
 			$build -DMAIN "$here/clean.c" "$lib" -pthread -o runs >log 2>&1 &&
+			$build "$here/loops.c" "$lib" -pthread -o loops >log 2>&1 &&
 			$build "$here/wrong.c" "$lib" -pthread -o wrong >log 2>&1
 		result $? "programs are built, $cc -fsanitize=$san"
 		for n in 1 2 4; do
@@ -73,6 +75,15 @@ for cc in gcc clang; do
 		unset ASAN_OPTIONS LSAN_OPTIONS
 		finds "a deadlock, $cc -fsanitize=$san" 2 "all goroutines are asleep - deadlock!" ./wrong deadlock
 		finds "a panic, $cc -fsanitize=$san" 2 "panic: on purpose" ./wrong panic
+		for n in 1 2; do
+			export GORO_MAXPROCS=$n
+			export ASAN_OPTIONS=detect_leaks=0 LSAN_OPTIONS=detect_leaks=0
+			for what in procs dump end notify chain work; do
+				finds "loops, $what, $n Ps, $cc -fsanitize=$san" 0 "^good$" ./loops $what
+			done
+			unset ASAN_OPTIONS LSAN_OPTIONS
+			finds "loops, quit, $n Ps, $cc -fsanitize=$san" 2 "^SIGQUIT: quit$" ./loops quit
+		done
 		case $san in
 		thread)
 			for n in 1 2; do

@@ -125,6 +125,79 @@ TAP_CASE(rotate_puts_one_at_the_tail_and_takes_the_head, .procs = "-")
 		expect_eq(number_of(globq_get(&ring, 1, 1)), i);
 }
 
+static void put_urgent(uint32_t from, uint32_t n)
+{
+	struct glist list = {0};
+
+	for (uint32_t i = 0; i < n; i++)
+		glist_push(&list, &gs[from + i]);
+	globq_put_urgent(&list);
+	expect_eq(list.count, 0);
+}
+
+static struct g *get_one(void)
+{
+	return globq_get(&ring, 1, 1);
+}
+
+TAP_CASE(gq4_what_is_urgent_takes_turns_with_the_rest, .procs = "-")
+{
+	static const int order[] = {10, 0, 11, 1, 12, 2, 3};
+
+	begin();
+	expect(!globq_has_urgent());
+	put(0, 4);
+	put_urgent(10, 3);
+	expect(globq_has_urgent());
+	expect_eq(globq_size(), 7); /* GQ1 */
+	for (int i = 0; i < 7; i++) {
+		expect_eq(number_of(get_one()), order[i]);
+		expect_eq(globq_size(), 6 - i);
+		expect_eq(globq_has_urgent(), i < 4);
+	}
+	expect(get_one() == NULL);
+}
+
+TAP_CASE(gq4_urgent_ones_alone_come_in_order, .procs = "-")
+{
+	begin();
+	put_urgent(0, 2);
+	put_urgent(2, 3);
+	expect_eq(number_of(globq_get_urgent()), 0);
+	expect_eq(globq_size(), 4);
+	expect_eq(number_of(globq_get(&ring, 1, RUNQ_CAP)), 1);
+	expect_ring(2, 3);
+	expect_eq(globq_size(), 0);
+	expect(globq_get_urgent() == NULL);
+}
+
+TAP_CASE(gq4_a_yield_takes_turns_too, .procs = "-")
+{
+	begin();
+	put(0, 2);
+	put_urgent(10, 2);
+	expect_eq(number_of(get_one()), 10);
+	expect_eq(number_of(globq_rotate(&gs[2])), 0);
+	expect_eq(number_of(globq_rotate(&gs[3])), 11);
+	expect(!globq_has_urgent());
+	expect_eq(globq_size(), 3);
+	for (int i = 1; i < 4; i++)
+		expect_eq(number_of(get_one()), i);
+}
+
+/* GQ4 */
+TAP_CASE(gq4_after_an_urgent_one_another_has_its_turn, .procs = "-")
+{
+	begin();
+	put(0, 2);
+	put_urgent(10, 2);
+	expect_eq(number_of(globq_get_urgent()), 10);
+	expect_eq(number_of(get_one()), 0);
+	expect_eq(number_of(globq_get_urgent()), 11);
+	expect(globq_get_urgent() == NULL);
+	expect_eq(number_of(get_one()), 1);
+}
+
 static void expect_first_unbound(int number, uint32_t n_taken)
 {
 	struct globq_first first = globq_first_unbound();

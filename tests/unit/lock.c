@@ -4,6 +4,7 @@
  */
 #include "tap.h"
 
+#include <errno.h>
 #include <pthread.h>
 
 #include "core/lock.h"
@@ -120,6 +121,42 @@ TAP_CASE(lk2_sleepers_are_counted_cost_nothing_and_all_wake, .procs = "-", .is_a
 		pthread_join(threads[i], NULL);
 	expect_eq(load_rlx(&n_through), THREADS); /* relaxed: the threads are gone */
 	expect_eq(sleepers(), 0);
+}
+
+/* ---- errno ---- */
+
+static atomic_of(uint32_t) n_long_waits;
+
+static void count_long_wait(void)
+{
+	add_rlx(&n_long_waits, 1); /* relaxed: polled */
+}
+
+static void *passes_with_errno(void *arg)
+{
+	errno = 4711;
+	lock_acquire(&lock);
+	lock_release(&lock);
+	*(int *)arg = errno;
+	return NULL;
+}
+
+/* A goroutine's errno goes with it, so that what a lock's futex says must not end up in it. */
+TAP_CASE(a_failed_futex_wait_is_not_seen_in_errno, .procs = "-")
+{
+	pthread_t thread;
+	int errno_after = 0;
+
+	os_fence_init();
+	lock_long_hook = count_long_wait;
+	lock_acquire(&lock);
+	require_eq(pthread_create(&thread, NULL, passes_with_errno, &errno_after), 0);
+	while (load_rlx(&n_long_waits) == 0) /* relaxed: polled; the wait has timed out */
+		tap_pause(MS);
+	lock_release(&lock);
+	pthread_join(thread, NULL);
+	lock_long_hook = NULL;
+	expect_eq(errno_after, 4711);
 }
 
 TAP_CASE(lk2_sleeper_of_another_lock_in_the_slot_does_no_harm, .procs = "-")

@@ -5,10 +5,14 @@
  */
 #include "tap.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 
 #include "base/fatal.h"
@@ -241,7 +245,7 @@ TAP_CASE(tk1_threads_of_others_are_counted, .procs = "-")
 	expect_counts(os_threads_of_process());
 }
 
-TAP_CASE(tk2_threads_are_counted_without_proc, .procs = "-", .timeout_s = 60)
+TAP_CASE(tk2_threads_are_counted_without_proc, .procs = "-", .timeout_s = 60, .is_idle = true)
 {
 	int before = os_threads_of_process();
 
@@ -349,7 +353,7 @@ TAP_CASE(fi2_a_signal_that_was_pending_stays_so, .procs = "-")
 }
 
 /* FI3: all the lines of a report together wait for a bounded time, and errors cost none. */
-TAP_CASE(fi3_full_pipe_that_nobody_reads_is_given_up, .procs = "-")
+TAP_CASE(fi3_full_pipe_that_nobody_reads_is_given_up, .procs = "-", .is_idle = true)
 {
 	static char text[100000], rest[100000];
 	int fds[2];
@@ -484,6 +488,95 @@ TAP_CASE(fe2_one_of_two_sides_sees_the_other, .procs = "-")
 {
 	os_fence_init();
 	expect_fences_pair(3000);
+}
+
+/*
+ * FE3. The light side stores and looks all the time, while the heavy side's first fence finds that
+ * there is no membarrier: what the light side stored before it last saw nothing, the other sees.
+ */
+static atomic_of(uint32_t) ahead, behind, light_ends, is_heavy_done;
+static uint32_t last_blind;
+static char *far; /* memory that is in no cache: a store to it keeps those behind it waiting */
+#define FAR_SIZE (64u << 20)
+
+static void *light_side_runs(void *unused)
+{
+	for (uint32_t i = 1, at = 1; !load_rlx(&light_ends); i++) { /* relaxed: the test's own */
+		for (int k = 0; k < 16; k++) {
+			at = at * 1664525 + 1013904223;
+			*(volatile char *)&far[at % FAR_SIZE] = 1;
+		}
+		store_rlx(&ahead, i); /* relaxed: what is tested */
+		fence_light();
+		if (!load_rlx(&behind)) /* relaxed: what is tested */
+			last_blind = i;
+	}
+	return unused;
+}
+
+static void no_membarrier_in_this_thread(int error)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+		tap_skip("no seccomp filters here");
+}
+
+static void *heavy_side_runs(void *rounds)
+{
+	cpu_set_t before, after;
+
+	no_membarrier_in_this_thread(ENOSYS);
+	sched_getaffinity(0, sizeof(before), &before);
+	for (uint32_t i = 1; i <= *(uint32_t *)rounds; i++) {
+		wait_round(0, i, true);
+		uint32_t from = load_rlx(&ahead); /* relaxed, all: what is tested */
+		while (load_rlx(&ahead) - from < 3)
+			os_thread_yield();
+		store_rlx(&behind, 1);
+		fence_heavy();
+		store_rlx(&stored[0], load_rlx(&ahead));
+		expect(!fence_is_asymmetric);
+		store_rel(&is_heavy_done, i); /* the test's own */
+	}
+	sched_getaffinity(0, sizeof(after), &after);
+	expect(CPU_EQUAL(&before, &after));
+	return NULL;
+}
+
+TAP_CASE(fe3_one_of_two_sides_sees_the_other_when_membarrier_goes_away, .procs = "-")
+{
+	uint32_t rounds = 200;
+	pthread_t heavy, light;
+
+	os_fence_init();
+	if (!fence_is_asymmetric)
+		tap_skip("no membarrier here");
+	far = malloc(FAR_SIZE);
+	require(far != NULL);
+	memset(far, 0, FAR_SIZE);
+	require_eq(pthread_create(&heavy, NULL, heavy_side_runs, &rounds), 0);
+	for (uint32_t i = 1; i <= rounds; i++) {
+		os_fence_init(); /* this thread has it still */
+		store_rlx(&behind, 0); /* relaxed, all: no other thread looks now */
+		store_rlx(&light_ends, 0);
+		last_blind = 0;
+		require_eq(pthread_create(&light, NULL, light_side_runs, NULL), 0);
+		store_rel(&round_of[0], i); /* the test's own */
+		while (load_acq(&is_heavy_done) != i) /* the test's own */
+			usleep(100);
+		store_rlx(&light_ends, 1); /* relaxed: soon */
+		pthread_join(light, NULL);
+		require(last_blind <= load_rlx(&stored[0])); /* relaxed: joined */
+	}
+	pthread_join(heavy, NULL);
+	free(far);
 }
 
 /* ---- os_fault.c ---- */

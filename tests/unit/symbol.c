@@ -455,7 +455,7 @@ static uintptr_t own_bias(void)
 
 TAP_CASE(own_reader_finds_static_functions)
 {
-	struct symbol_module self = {own_bias(), "/proc/self/exe"};
+	struct symbol_module self = {.bias = own_bias(), .path = "/proc/self/exe"};
 	char name[8];
 	uintptr_t start = 0;
 
@@ -467,9 +467,35 @@ TAP_CASE(own_reader_finds_static_functions)
 	expect(!symbol_elf_find(&self, 1, name, sizeof(name), &start));
 }
 
+TAP_CASE(own_reader_finds_where_functions_of_a_prefix_lie)
+{
+	struct symbol_module self = {.bias = own_bias(), .path = "/proc/self/exe"};
+	static const char *const one[] = {"print_own_stack"};
+	static const char *const none[] = {"no_such_function", "nor_this"};
+	const char *two[] = {"print_own_stack", "own_bias"};
+	uintptr_t lo = 1, hi = 1, from, to;
+
+	require(symbol_elf_span(&self, one, 1, &lo, &hi));
+	expect_eq(lo, (uintptr_t)print_own_stack);
+	expect(hi > lo);
+	require(symbol_elf_span(&self, two, 2, &from, &to));
+	expect_eq(from, lo < (uintptr_t)own_bias ? lo : (uintptr_t)own_bias);
+	expect(to >= hi && to > (uintptr_t)own_bias);
+	require(symbol_elf_span(&self, none, 2, &lo, &hi));
+	expect_eq(lo, 0);
+	expect_eq(hi, 0);
+	const char *but[] = {"!own_bi", "print_own_stack", "own_bias"};
+	require(symbol_elf_span(&self, one, 1, &lo, &hi));
+	require(symbol_elf_span(&self, but, 3, &from, &to));
+	expect_eq(from, lo);
+	expect_eq(to, hi);
+	self.path = "/dev/null";
+	expect(!symbol_elf_span(&self, one, 1, &lo, &hi));
+}
+
 TAP_CASE(file_that_is_absent_empty_or_no_program_names_nothing)
 {
-	struct symbol_module module = {0, "/nonexistent/program"};
+	struct symbol_module module = {.bias = 0, .path = "/nonexistent/program"};
 	char name[64];
 	uintptr_t start;
 
@@ -496,7 +522,7 @@ TAP_CASE(damaged_file_does_no_harm, .timeout_s = 60)
 	memcpy(&header, data, sizeof(header));
 	require_eq(write(fd, data, size), (ssize_t)size);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	struct symbol_module module = {own_bias(), path};
+	struct symbol_module module = {.bias = own_bias(), .path = path};
 	for (int round = 0; round < 3000; round++) {
 		char name[64];
 		uintptr_t start, at = round % 2 ? header.e_shoff : 0;
@@ -541,7 +567,7 @@ TAP_CASE(names_outside_their_table_are_none)
 	}
 	require_eq(write(fd, data, size), (ssize_t)size);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	struct symbol_module module = {own_bias(), path};
+	struct symbol_module module = {.bias = own_bias(), .path = path};
 	expect(!symbol_elf_find(&module, (uintptr_t)marked, name, sizeof(name), &start));
 }
 

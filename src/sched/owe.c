@@ -1,0 +1,113 @@
+/*
+ * owe.c - a wake that may wait for a moment, since what it is for is probably done by then.
+ *
+ *   the poller brings a few Gs, a wait begins -> [wake_later] -> P's wake_at
+ *   the schedule loop -> [owed_look]     sysmon -> [owed_watch] -> wake()
+ *
+ * A server's requests take microseconds, and to wake another M for every two of them takes longer
+ * than they do. So who brought a few wakes nobody yet, but writes down when it will.
+ *
+ * OW1  The two sides of wake() hold: the work is in the ring, or the wait is counted; WAKE-SUBMIT:
+ *      light fence; is a P idle while nobody looks? Only then something is owed. Who gives its P
+ *      away passes WAKE-SLEEP and looks at everything, so that its own debt goes then.
+ * OW2  The M pays in the first pass through the schedule loop after OWED_NS; to ask the poller with
+ *      an empty ring puts that off, since what is owed then is that somebody asks, but not beyond
+ *      OWED_MOST_NS: a P that is busy all the time is helped.
+ * OW3  Sysmon pays in its next round, for a G that does not stop: if the P's ring has something or
+ *      nobody keeps. It is awake while a P runs (SM2).
+ * OW4  After a debt was paid late, the next OWED_HEAT batches are not owed: those Gs run long.
+ * OW5  A timer that nobody keeps is seen by sysmon a round before it is due (keeper_watch); so no
+ *      M leaves the keeper's role in debt when one is due in two rounds (reacquire_quietly).
+ * OW6  A wait that begins after many came together wakes at once, too: there is work for two.
+ *
+ * Locking: none. Orders: WAKE-SUBMIT, KEEP-ADD. Go: wakes at once, for each list and each spinner
+ * that found something.
+ */
+#include "event/netpoll.h"
+#include "os/os.h"
+#include "queue/runq.h"
+#include "sched/sched.h"
+
+#define OWED_NS INT64_C(50000)          /* OW2 */
+#define OWED_MOST_NS SYSMON_MIN_NS      /* OW2 */
+#define OWED_LATE_NS INT64_C(100000)    /* OW4 */
+#define OWED_HEAT 64u                   /* OW4 */
+
+static atomic_of(uint32_t) owed_heat; /* OW4 */
+
+bool owed_is_hot(void)
+{
+	return load_rlx(&owed_heat) != 0; /* relaxed: a hint */
+}
+
+bool owed_may_be(const struct glist *ready)
+{
+	uint32_t heat = load_rlx(&owed_heat); /* relaxed: a hint */
+
+	if (unlikely(heat))
+		store_rlx(&owed_heat, heat - 1); /* relaxed: likewise */
+	return !heat && ready->count <= OWED_GS;
+}
+
+void wake_later(struct p *pp)
+{
+	if (MODEL_KEEP("owe-fence"))
+		fence_light(); /* WAKE-SUBMIT, KEEP-ADD: OW1 */
+	/* relaxed, both: ordered by the fence */
+	if (load_rlx(&idle.n_p) == 0 || load_rlx(&idle.n_spinning) != 0)
+		return;
+	int64_t now = os_now(), at = now + OWED_NS;
+	if (!load_rlx(&pp->wake_at)) /* relaxed: only we write, like the next */
+		pp->owed_since = now;
+	if (at > pp->owed_since + OWED_MOST_NS)
+		at = pp->owed_since + OWED_MOST_NS;
+	store_rlx(&pp->wake_at, at); /* relaxed: sysmon comes again */
+	pp->turn_every = 0; /* the next pass looks */
+}
+
+static void pay(bool is_late)
+{
+	if (is_late)
+		store_rlx(&owed_heat, OWED_HEAT); /* relaxed: a hint; OW4 */
+	wake();
+}
+
+bool owed_look(struct p *pp)
+{
+	int64_t at = load_rlx(&pp->wake_at), now; /* relaxed: only we write */
+
+	if (likely(!at))
+		return false;
+	/* relaxed: who leaves the role looks at everything */
+	if (runq_is_empty(&pp->runq) && load_rlx(&sched.keeper_taken)) {
+		store_rlx(&pp->wake_at, 0); /* relaxed: as above */
+		return false;
+	}
+	now = os_now();
+	if (now < at)
+		return true;
+	store_rlx(&pp->wake_at, 0); /* relaxed: as above */
+	if (MODEL_KEEP("owed-look"))
+		pay(now - at >= OWED_LATE_NS);
+	return false;
+}
+
+void owed_watch(int64_t now)
+{
+	uint32_t n = load_acq(&sched.n_procs); /* PROCS-SET */
+
+	if (load_rlx(&idle.n_p) == 0) /* relaxed: who becomes idle looks at everything */
+		return;
+	for (uint32_t i = 0; i < n; i++) {
+		struct p *pp = sched.p[i];
+		int64_t at = load_rlx(&pp->wake_at); /* relaxed: we come again */
+		if (!at || at > now)
+			continue;
+		bool is_kept = load_rlx(&sched.keeper_taken); /* relaxed: we come again */
+		bool has_work = !runq_is_empty(&pp->runq) || (!is_kept && poll_has_waits());
+		if (has_work && MODEL_KEEP("owed-watch")) {
+			pay(true);
+			return;
+		}
+	}
+}
