@@ -15,13 +15,18 @@ static int n_at[2];          /* rounds that each side has begun */
 static int outcome[2];       /* of the round, by each side */
 static int n_failures;
 
-/* Both sides come, and go on within some nanoseconds of each other. */
+/*
+ * Both sides come, and go on within some nanoseconds of each other. Where the kernel has one
+ * processor for both threads, who waits leaves it to the other one.
+ */
 static void meet(int side, int round)
 {
 	store(&n_at[side], round);
 	for (int i = 0; load(&n_at[!side]) < round; i++)
-		if (i % 1000 == 999)
+		if (i % 1000 == 999) {
 			goro_yield();
+			sched_yield();
+		}
 }
 
 struct duel {
