@@ -86,7 +86,7 @@ struct p {
 	atomic_of(int64_t) wake_at;       /* owner; sysmon reads it; 0: nothing is owed: OW1 */
 	int64_t owed_since;               /* owner; OW2 */
 	bool has_many;                    /* owner; what came last was more than a few: OW6 */
-	uint32_t turn_tick;               /* owner; FN6: the slice that was seen at the last look */
+	uint32_t turn, turn_seen;         /* owner; FN6: how often the next slot was empty; then */
 	uint32_t turn_calls, turn_every;  /* owner; FN6, NW6: sched_calls then, and for how many */
 	int64_t turn_since, turn_looked_at; /* owner; FN6: when it was first seen, and last */
 	atomic_of(int32_t) n_poll_waits;  /* owner; waits for descriptors: sched/poll.c, NW2 */

@@ -16,10 +16,10 @@
  *      arming: write the heap's first_when, light fence (KEEP-ADD), read keeper_until.
  * FN5  What a timer made runnable waits for no more slices than the ring was long: the next slot
  *      goes behind it.
- * FN6  The next slot shuts out neither the ring nor the global queue: after NEXT_TURN_NS of a slice
- *      that is handed on it goes to the end of the global queue, as if it had yielded; after
- *      GLOBQ_TICK slices (a locked G has slices of its own) it
- *      goes behind the ring.
+ * FN6  The next slot shuts out neither the ring nor the global queue: when something was in it at
+ *      each look for NEXT_TURN_NS, whatever else ran in between (what is urgent, the global queue's
+ *      share, a locked G with slices of its own), it goes to the end of the global queue, as if it
+ *      had yielded; after GLOBQ_TICK slices, if that queue is empty, it goes behind the ring.
  * FN7  Gs that were stopped because they run long come from the global queue one by one, so that
  *      what becomes ready meanwhile, and goes into the ring, waits for one of them, not for all.
  * FN8  After a G has kept the P for LONG_SLICE_NS, or the next slot for its turn (FN6), or the P
@@ -67,6 +67,7 @@ static void next_goes_behind(struct p *pp)
 {
 	struct g *gp = runq_get_next(&pp->runq);
 
+	pp->turn++;
 	if (!gp)
 		return;
 	put_runnable(pp, gp, false);
@@ -78,23 +79,31 @@ static void next_yields(struct p *pp)
 {
 	struct g *gp = runq_get_next(&pp->runq);
 
+	pp->turn++;
 	if (!gp)
 		return;
 	globq_put(gp);
 	wake(); /* who looked in between did not see it */
 }
 
+/* FN6: gp goes before what is in the next slot, whose turn goes on; or nothing is there. */
+static struct g *before_next(struct p *pp, struct g *gp)
+{
+	if (!load_rlx(&pp->runq.next)) /* relaxed: only we fill it */
+		pp->turn++;
+	return gp;
+}
+
 /* FN6. Looked at rarely while Gs stop soon, and each time when they do not. */
 static void next_turn_look(struct p *pp)
 {
-	uint32_t tick = load_rlx(&pp->sched_tick); /* relaxed: only we write */
 	int64_t now = os_now();
 	bool is_slow = now - pp->turn_looked_at >= pp->turn_every * NEXT_SLOW_NS;
 
 	pp->turn_looked_at = now;
 	pp->turn_every = is_slow ? 1 : NEXT_LOOK;
-	if (tick != pp->turn_tick || !pp->turn_since) {
-		pp->turn_tick = tick;
+	if (pp->turn != pp->turn_seen || !pp->turn_since) {
+		pp->turn_seen = pp->turn;
 		pp->turn_since = now;
 	} else if (now - pp->turn_since >= NEXT_TURN_NS) {
 		pp->turn_every = 1; /* nothing is known of those that come now */
@@ -120,7 +129,7 @@ __attribute__((noinline)) static struct g *look_around(struct p *pp)
 	if (!has_urgent)
 		return NULL;
 	pp->turn_every = 2; /* that, and one of our own */
-	return globq_get_urgent();
+	return before_next(pp, globq_get_urgent());
 }
 
 static struct g *find_local(struct p *pp, bool *inherits_slice)
@@ -131,6 +140,7 @@ static struct g *find_local(struct p *pp, bool *inherits_slice)
 		*inherits_slice = true;
 		return gp;
 	}
+	pp->turn++; /* FN6 */
 	return runq_get(&pp->runq);
 }
 
@@ -456,7 +466,7 @@ struct g *find_runnable(struct m *mp, bool *inherits_slice)
 		if (pp->ticks_without_globq >= GLOBQ_TICK) {
 			pp->ticks_without_globq = 0;
 			if ((gp = globq_get(&pp->runq, share, 1)))
-				return gp;
+				return before_next(pp, gp);
 			if (runq_length(&pp->runq) > 1)
 				next_goes_behind(pp); /* FN6 */
 		}

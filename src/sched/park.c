@@ -151,6 +151,7 @@ static void *yield_on_g0(void *arg)
 	    !load_rlx(&sched.poll_turns) && /* relaxed: a hint; NW5 */
 	    !load_acq(&sched.stop_wanted)) { /* STOP-OVER */
 		pp->ticks_without_globq = 0;
+		pp->turn++; /* FN6 */
 		picked = globq_rotate(gp);
 	} else {
 		globq_put(gp);

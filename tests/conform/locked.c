@@ -495,4 +495,48 @@ GORO_CASE(a_pair_with_a_locked_one_does_not_shut_out_the_ring, .id = "SYS-05", .
 	expect_lt(n_rounds, 500);
 }
 
+enum { YIELDERS = 40 };
+struct turns {
+	int is_over, n[YIELDERS];
+};
+
+static void yields_and_counts(struct turns *t, int i)
+{
+	while (!load(&t->is_over)) {
+		add(&t->n[i], 1);
+		goro_yield();
+	}
+}
+
+static bool all_have_had(struct turns *t, int n)
+{
+	for (int i = 0; i < YIELDERS; i++)
+		if (load(&t->n[i]) < n)
+			return false;
+	return true;
+}
+
+/* The same while the global queue is never empty, so that it always has something to give. */
+GORO_CASE(a_pair_with_a_locked_one_shuts_out_neither_of_two_queues, .id = "SYS-05", .procs = "1")
+{
+	goro_chan *c = goro_chan_make(0, 0), *back = goro_chan_make(0, 0);
+	struct turns t = {0};
+	int n_rounds = 0;
+	go(answers_locked_until_closed, c, back);
+	for (int i = 0; i < YIELDERS; i++) {
+		if (i == YIELDERS / 2)
+			goro_yield(); /* these lie in the global queue, the others in the ring */
+		go(yields_and_counts, &t, i);
+	}
+	for (; !all_have_had(&t, 4) && n_rounds < 20000; n_rounds++) {
+		goro_chan_send(c, NULL);
+		goro_chan_recv(back, NULL);
+	}
+	expect(all_have_had(&t, 4));
+	printf("# %d rounds of the pair\n", n_rounds);
+	store(&t.is_over, 1);
+	goro_chan_close(c);
+	wait_for(goro_count() == 1);
+}
+
 TAP_MAIN

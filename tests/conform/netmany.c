@@ -355,6 +355,105 @@ GORO_CASE(pairs_that_wake_each_other_do_not_keep_events_waiting, .procs = "1",
 	expect_eq(goro_close(p.a), 0);
 }
 
+enum { BUSY_ECHOES = 64, TURN_PAIRS = 4 };
+struct busy {
+	struct pair p[BUSY_ECHOES];
+	int is_over, n_rounds[TURN_PAIRS];
+	int64_t longest_ns;
+};
+
+static void echoes_slowly(int fd)
+{
+	char c;
+	while (goro_read(fd, &c, 1) == 1) {
+		for (int64_t end = tap_now() + 50000; tap_now() < end;)
+			continue;
+		expect_eq(goro_write(fd, &c, 1), 1);
+	}
+	expect_eq(goro_close(fd), 0);
+}
+
+static void counts_rounds(struct busy *b, int i)
+{
+	goro_chan *to = goro_chan_make(0, 0), *from = goro_chan_make(0, 0);
+	go(hands_back, to, from);
+	while (!load(&b->is_over)) {
+		goro_chan_send(to, NULL);
+		goro_chan_recv(from, NULL);
+		add(&b->n_rounds[i], 1);
+	}
+	goro_chan_close(to);
+	goro_chan_unref(from);
+}
+
+static bool all_go_round(struct busy *b)
+{
+	for (int i = 0; i < TURN_PAIRS; i++)
+		if (load(&b->n_rounds[i]) < 10)
+			return false;
+	return true;
+}
+
+/* Answers at once, so that there are always some that are ready; until all pairs go round. */
+static int64_t keeps_busy_once(struct busy *b, struct pollfd *pfd)
+{
+	int64_t start = tap_now();
+	char c;
+	for (int i = 0; i < TURN_PAIRS; i++)
+		store(&b->n_rounds[i], 0);
+	while (!all_go_round(b) && tap_now() - start < GORO_SEC(4) * TAP_SLOWER) {
+		expect_ge(poll(pfd, BUSY_ECHOES, 1), 0);
+		for (int i = 0; i < BUSY_ECHOES; i++)
+			if (pfd[i].revents) {
+				expect_eq(read(pfd[i].fd, &c, 1), 1);
+				expect_eq(write(pfd[i].fd, &c, 1), 1);
+			}
+	}
+	return tap_now() - start;
+}
+
+static void *keeps_busy(void *arg)
+{
+	struct busy *b = arg;
+	struct pollfd pfd[BUSY_ECHOES];
+	for (int i = 0; i < BUSY_ECHOES; i++) {
+		pfd[i] = (struct pollfd){.fd = b->p[i].b, .events = POLLIN};
+		expect_eq(write(b->p[i].b, "x", 1), 1);
+	}
+	for (int i = 0; i < 8 && b->longest_ns < GORO_SEC(4); i++) {
+		int64_t took = keeps_busy_once(b, pfd);
+		b->longest_ns = took > b->longest_ns ? took : b->longest_ns;
+	}
+	store(&b->is_over, 1);
+	for (int i = 0; i < BUSY_ECHOES; i++)
+		shutdown(b->p[i].b, SHUT_WR);
+	return NULL;
+}
+
+/* What sysmon brings goes between two of a pair's slices, and must not begin its turn anew. */
+GORO_CASE(events_that_never_end_and_a_pair_do_not_shut_out_the_other_pairs, .procs = "1",
+	  .is_alone = true)
+{
+	static struct busy b;
+	pthread_t thread;
+	for (int i = 0; i < BUSY_ECHOES; i++) {
+		b.p[i] = plain_pair_of(UNIX_STREAM);
+		require_eq(goro_fd_add(b.p[i].a), 0);
+		go(echoes_slowly, b.p[i].a);
+	}
+	for (int i = 0; i < TURN_PAIRS; i++)
+		go(counts_rounds, &b, i);
+	require_eq(pthread_create(&thread, NULL, keeps_busy, &b), 0);
+	while (!load(&b.is_over)) /* with no timer, which would move the pairs */
+		goro_yield();
+	pthread_join(thread, NULL);
+	wait_for(goro_count() == 1);
+	for (int i = 0; i < BUSY_ECHOES; i++)
+		close(b.p[i].b);
+	printf("# all pairs had had a turn after %" PRId64 " us\n", b.longest_ns / 1000);
+	expect_lt(b.longest_ns, GORO_SEC(1) * TAP_SLOWER);
+}
+
 struct meeting {
 	struct pair p[2];
 	struct echo short_ones;
