@@ -15,10 +15,10 @@
  * CH4  After the lock is released, nothing of the channel is touched but by who still has a call
  *      to make: the last reference may be dropped by whoever our value or wake-up reaches
  *      (lock.h, LK1).
- * CH5  n_selecting is how many records of selects that wait or are about to end stand for the
- *      channel: they come back to it when another of their channels, or the deadline, has ended
- *      the wait. Whoever drops the last reference meanwhile leaves an orphan, which the last of
- *      them frees.
+ * CH5  n_selecting is how many records of selects stand for the channel, in its queues or on their
+ *      way out: they come back to it when another of their channels, or the deadline, has ended the
+ *      wait. One that was popped does not, and no longer counts. Whoever drops the last reference
+ *      meanwhile leaves an orphan, which the last of them frees.
  * CH6  Who does not wait looks without the lock first, and takes it only if there may be something
  *      to do. marks has CLOSED if and only if the channel is closed; SENDERS unless no sender is
  *      queued, where there is no buffer (else they stand behind a full one), and RECEIVERS
@@ -144,6 +144,16 @@ static void buffer_get(goro_chan *c, void *elem)
 	store_rel(&c->count, load_rlx(&c->count) - 1); /* CHAN-PEEK: all before, a close too */
 }
 
+/* Under the lock. */
+static inline struct waiter *chan_pop(goro_chan *c, struct waitq *q)
+{
+	struct waiter *w = waitq_pop(q);
+
+	if (w && w->is_select)
+		c->n_selecting--; /* CH5 */
+	return w;
+}
+
 /* The oldest goes out and w's comes in, at the same place: CH6, it is full all the time. */
 static void buffer_exchange(goro_chan *c, void *elem, struct waiter *w)
 {
@@ -184,7 +194,7 @@ send_at_once(goro_chan *c, const void *elem, struct waiter **woken)
 			chan_unlock(c);
 		return CHAN_CLOSED;
 	}
-	if ((w = waitq_pop(&c->receivers))) {
+	if ((w = chan_pop(c, &c->receivers))) {
 		if (w->elem)
 			copy_elem(w->elem, elem, c->elem_size);
 		w->ok = true;
@@ -205,7 +215,7 @@ recv_at_once(goro_chan *c, void *elem, struct waiter **woken)
 
 	if (load_rlx(&c->count) > 0) { /* relaxed: under the lock */
 		/* CH2: there was no free place before */
-		w = MODEL_KEEP("chan-move-up") ? waitq_pop(&c->senders) : NULL;
+		w = MODEL_KEEP("chan-move-up") ? chan_pop(c, &c->senders) : NULL;
 		if (unlikely(w != NULL) && MODEL_KEEP("chan-exchange")) {
 			buffer_exchange(c, elem, w);
 			return chan_done(c, w, woken);
@@ -217,7 +227,7 @@ recv_at_once(goro_chan *c, void *elem, struct waiter **woken)
 		}
 		return chan_done(c, w, woken);
 	}
-	if ((w = waitq_pop(&c->senders))) {
+	if ((w = chan_pop(c, &c->senders))) {
 		if (elem)
 			copy_elem(elem, w->elem, c->elem_size);
 		w->ok = true;
@@ -291,7 +301,6 @@ __attribute__((noinline)) static int recv_wait(goro_chan *c, void *elem,
 					       enum wait_reason reason, int64_t deadline)
 {
 	struct waiter w = {.elem = elem};
-	size_t size = c->elem_size;
 
 	if (deadline_is_past(deadline)) {
 		chan_unlock_idle(c);
@@ -304,8 +313,6 @@ __attribute__((noinline)) static int recv_wait(goro_chan *c, void *elem,
 	sanitize_acquire(c);
 	if (error)
 		return error;
-	if (!w.ok && elem)
-		memset(elem, 0, size);
 	return w.ok ? 0 : -EPIPE;
 }
 
@@ -443,7 +450,7 @@ int goro_chan_tryrecv(goro_chan *c, void *elem)
 void goro_chan_close(goro_chan *c)
 {
 	CALL_SCOPE;
-	struct waitq woken = {0};
+	struct woken woken = {0};
 	struct waiter *w;
 
 	if (!c)
@@ -455,15 +462,13 @@ void goro_chan_close(goro_chan *c)
 	}
 	c->is_closed = true;
 	chan_mark(c, CHAN_MARK_CLOSED);
-	while ((w = waitq_pop(&c->receivers)) || (w = waitq_pop(&c->senders))) {
-		w->ok = false;
-		w->next = NULL;
-		if (woken.last)
-			woken.last->next = w;
-		else
-			woken.first = w;
-		woken.last = w;
+	while ((w = chan_pop(c, &c->receivers))) {
+		if (w->elem)
+			memset(w->elem, 0, c->elem_size);
+		woken_add(&woken, w);
 	}
+	while ((w = chan_pop(c, &c->senders)))
+		woken_add(&woken, w);
 	chan_unlock(c);
 	while ((w = woken.first)) {
 		woken.first = w->next;

@@ -12,8 +12,9 @@
  * SL3  The order in which cases are looked at, and in which those on the same channel are queued,
  *      is random, each order as likely as any other.
  * SL4  The commit reads the arrays on the G's stack until it has released the lowest lock, which is
- *      the last. A G that was woken meanwhile does not change them, and takes each lock once more
- *      before it leaves.
+ *      the last. A G that was woken meanwhile does not change them, and before it leaves takes each
+ *      lock once more, but perhaps the one under which it was woken: if that is the lowest, the
+ *      commit is over.
  *
  * The first look needs no instant of its own: a case that is possible under its channel's lock is
  * one that this select may choose at that moment, whatever the others are. Only "none is" must be
@@ -154,23 +155,6 @@ static void release_all(void *arg)
 
 /* ---- what is possible at once ---- */
 
-/* The index of the case done, with is_open; or -EAGAIN. */
-static int look_at_each(struct select *s)
-{
-	for (uint32_t i = 0; i < s->n; i++) {
-		const goro_case *cs = look_next(s, i);
-		chan_lock(cs->chan);
-		enum chan_outcome outcome = cs->is_send ? chan_send_now(cs->chan, cs->elem)
-							: chan_recv_now(cs->chan, cs->elem);
-		if (outcome != CHAN_MUST_WAIT) {
-			s->is_open = outcome == CHAN_DONE;
-			return (int)s->look[i];
-		}
-		chan_unlock(cs->chan);
-	}
-	return -EAGAIN;
-}
-
 /* CH6, without the lock; and under it. */
 static inline bool cannot(const goro_case *cs)
 {
@@ -180,6 +164,25 @@ static inline bool cannot(const goro_case *cs)
 static inline bool cannot_now(const goro_case *cs)
 {
 	return cs->is_send ? chan_cannot_send_now(cs->chan) : chan_cannot_recv_now(cs->chan);
+}
+
+/* The index of the case done, with is_open; or -EAGAIN. */
+static int look_at_each(struct select *s)
+{
+	for (uint32_t i = 0; i < s->n; i++) {
+		const goro_case *cs = look_next(s, i);
+		if (cannot(cs))
+			continue;
+		chan_lock(cs->chan);
+		enum chan_outcome outcome = cs->is_send ? chan_send_now(cs->chan, cs->elem)
+							: chan_recv_now(cs->chan, cs->elem);
+		if (outcome != CHAN_MUST_WAIT) {
+			s->is_open = outcome == CHAN_DONE;
+			return (int)s->look[i];
+		}
+		chan_unlock_idle(cs->chan);
+	}
+	return -EAGAIN;
 }
 
 /*
@@ -251,6 +254,7 @@ static void enqueue_all(struct select *s, struct wait *wait)
 		w->elem = cs->elem;
 		w->index = k;
 		w->ok = false;
+		w->is_select = true;
 		wait_join(wait, w, &c->lock);
 		if (cs->is_send)
 			chan_mark_sender(c);
@@ -264,23 +268,32 @@ static void enqueue_all(struct select *s, struct wait *wait)
 
 /*
  * Take our records out, channel by channel, each under its lock: SL4. The last reference to any of
- * them may be gone already: CH5.
+ * them may be gone already: CH5. The winner's was taken out by who popped it, and its channel, if
+ * no other record is there, may be no more.
  */
-static void dequeue_all(struct select *s, uint32_t winner)
+static void dequeue_losers(struct select *s, uint32_t winner)
 {
-	for (uint32_t k = 0; k < s->n;) {
-		goro_chan *c = chan_of(s, k);
-		uint32_t first = k;
+	for (uint32_t first = 0, end; first < s->n; first = end) {
+		goro_chan *c = chan_of(s, first);
+		uint32_t n_losers = 0;
+		for (end = first; end < s->n && chan_of(s, end) == c; end++)
+			n_losers += end != winner;
+		if (n_losers == 0 && MODEL_KEEP("select-winner-gone"))
+			continue;
 		lock_acquire(&c->lock);
-		for (; k < s->n && chan_of(s, k) == c; k++) {
+		for (uint32_t k = first; k < end; k++) {
 			struct waiter *w = &s->waiters[k];
 			if (w->queue && MODEL_KEEP("select-dequeue"))
 				waitq_unlink(w->queue, w);
-			if (k == winner && !w->ok && !s->cases[s->order[k]].is_send && w->elem)
-				memset(w->elem, 0, c->elem_size);
 		}
-		chan_leave(c, k - first);
+		chan_leave(c, n_losers);
 	}
+}
+
+/* The number of the record that was popped; that of none if the wait ended otherwise. */
+static inline uint32_t winner_of(uint32_t race)
+{
+	return race - RACE_WOKEN;
 }
 
 static void select_end(struct select *s)
@@ -294,7 +307,7 @@ static void select_forget(struct wait *wait)
 {
 	struct select *s = wait->release_arg;
 
-	dequeue_all(s, UINT32_MAX);
+	dequeue_losers(s, winner_of(load_acq(&wait->race))); /* WAIT-RACE */
 	select_end(s);
 }
 
@@ -308,8 +321,8 @@ static int wait_for_any(struct select *s, int64_t deadline)
 	wait_begin(&wait, deadline);
 	enqueue_all(s, &wait);
 	uint32_t race = wait_end_of(&wait, s->waiters, WAIT_SELECT);
-	uint32_t winner = race - RACE_WOKEN; /* beyond n if nobody woke us */
-	dequeue_all(s, winner);
+	uint32_t winner = winner_of(race);
+	dequeue_losers(s, winner);
 	if (race < RACE_WOKEN)
 		return wait_error(race);
 	s->is_open = s->waiters[winner].ok;

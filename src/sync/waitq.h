@@ -59,6 +59,7 @@ struct waiter {
 	void *elem;                  /* channels: where the value goes to or comes from */
 	uint32_t index;              /* select: which case */
 	bool ok;                     /* waker: the operation was done (not: closed) */
+	bool is_select;              /* channels: chan.c, CH5 */
 };
 
 struct waitq {

@@ -125,4 +125,32 @@ static void left_behind(void)
 
 SWEEP_KIND(left_behind, malloc, .procs = "2")
 
+/* ---- woken, and not back from its call: the channel that woke it is gone, the others are not ---- */
+
+static int wakes_and_drops(void *unused)
+{
+	static goro_chan *c[MANY];
+	struct selector s = {c, 0};
+	(void)unused;
+	store(&n_selectors, 0);
+	if (!make_all(c))
+		return MAIN_VALUE;
+	if (is_granted(goro_spawn_copy(selects, &s, sizeof(s)))) {
+		add(&n_selectors, 1);
+		wait_for(parked_count("select") == load(&n_selectors));
+		int error = goro_chan_trysend(c[7], &(int){7});
+		expect(error == 0 || (error == -EAGAIN && load(&n_selectors) == 0));
+	}
+	for (int i = 0; i < MANY; i++)
+		goro_chan_unref(c[i]);
+	return MAIN_VALUE;
+}
+
+static void woken_and_left(void)
+{
+	run_main(wakes_and_drops, NULL);
+}
+
+SWEEP(woken_and_left, .procs = "1")
+
 TAP_MAIN

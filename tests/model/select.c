@@ -534,6 +534,11 @@ static void test_negative(void)
 					     SELECT(setup_moving, poll_for_it, move_b_to_a, NULL),
 					     TRY(2, 1), .omit = "select-one-instant"},
 		      "result[0] >= 0");
+	explore_finds(&(struct explore_test){"select: found when it comes back to the winner",
+					     SELECT(setup_0, select_one_of_both,
+						    close_and_drop_both, got_the_close),
+					     TRY(2, 1), .omit = "select-winner-gone"},
+		      "use after free");
 	explore_finds(&(struct explore_test){"select: found when the last reference frees at once",
 					     SELECT(setup_0, select_one_of_both,
 						    close_and_drop_both, got_the_close),
