@@ -64,6 +64,8 @@ struct m {
 	uint32_t id;                      /* set once; 0: the thread of goro_run */
 	int tid;                          /* set once */
 	uint64_t rand;                    /* this thread */
+	uint32_t n_pairs;                 /* this thread: FN9, how much of late */
+	bool saw_pair;                    /* likewise: in this pass */
 	void *altstack;                   /* this thread */
 	struct cxx_globals *cxx;          /* this thread: its C++ exceptions, CE1; or NULL */
 	void *tsan_fiber;                 /* ThreadSanitizer's context of g0 */

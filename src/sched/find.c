@@ -28,6 +28,10 @@
  *      as it takes to see that, a ticker waits for one of them and not for all. Not always: who
  *      sleeps for a nanosecond again and again would shut out the ring. Nor after one that went
  *      first and then took long itself: between two such the ring has a turn.
+ * FN9  A spinner that lately found little but pairs (FN2) rests for a moment before it no longer
+ *      counts as one, if no timer and no descriptor is waited for: a pair gives a reason to wake an
+ *      M with every value, and each wake takes it the time of fifty. Who submits work meanwhile
+ *      relies on that spinner as on any other (WAKE-SLEEP), which then looks so much later.
  *
  * Locking: sched.lock to release and acquire Ps. Go: findRunnable, stealWork, pollWork in
  * runtime/proc.go.
@@ -44,6 +48,10 @@
 #define NEXT_TURN_NS INT64_C(1000000) /* FN6 */
 #define NEXT_SLOW_NS INT64_C(10000)   /* a G that runs so long is worth a look at the clock */
 #define NEXT_LOOK 64u                 /* else so many of them */
+#define REST_NS INT64_C(50000)        /* FN9, like the next */
+#define PAIRS_SEEN 4u                 /* so much for a pass that saw one; each other takes 1 off */
+#define PAIRS_REST 8u                 /* from so much on it rests */
+#define PAIRS_MOST 16u
 
 #ifdef GORO_MODEL
 #define NEXT_SLOT_AGE_NS 0
@@ -173,7 +181,8 @@ static struct g *timers_ready(struct p *pp, int64_t now)
 	return first;
 }
 
-static bool next_slot_is_old(struct p *victim)
+/* FN2. */
+static bool next_slot_is_old(struct m *mp, struct p *victim)
 {
 	struct g *before = load_rlx(&victim->runq.next); /* relaxed: only compared */
 	uint32_t calls = load_rlx(&victim->sched_calls); /* relaxed: likewise */
@@ -182,8 +191,11 @@ static bool next_slot_is_old(struct p *victim)
 		return before != NULL;
 	for (int64_t end = os_now() + NEXT_SLOT_AGE_NS; os_now() < end;)
 		cpu_relax();
-	return load_rlx(&victim->runq.next) == before && /* relaxed: as above */
-	       load_rlx(&victim->sched_calls) == calls;  /* relaxed: as above */
+	if (load_rlx(&victim->runq.next) == before &&    /* relaxed: as above */
+	    load_rlx(&victim->sched_calls) == calls)     /* relaxed: as above */
+		return true;
+	mp->saw_pair = true;
+	return false;
 }
 
 static struct g *steal_from(struct m *mp, struct p *victim, bool is_last_round, int64_t *now)
@@ -202,7 +214,7 @@ static struct g *steal_from(struct m *mp, struct p *victim, bool is_last_round, 
 	}
 	if (runq_length(&victim->runq) == 0)
 		return NULL;
-	return runq_steal(&pp->runq, &victim->runq, is_last_round && next_slot_is_old(victim));
+	return runq_steal(&pp->runq, &victim->runq, is_last_round && next_slot_is_old(mp, victim));
 }
 
 static uint32_t gcd(uint32_t a, uint32_t b)
@@ -238,6 +250,28 @@ static struct g *steal(struct m *mp)
 		}
 	}
 	return NULL;
+}
+
+/* FN9: after a pass over all that found nothing to steal. */
+static void note_pairs(struct m *mp)
+{
+	if (!mp->saw_pair)
+		mp->n_pairs -= mp->n_pairs > 0;
+	else if (mp->n_pairs < PAIRS_MOST)
+		mp->n_pairs += PAIRS_SEEN;
+	mp->saw_pair = false;
+}
+
+/* FN9. The P is idle already, and the world may stop meanwhile. */
+static void rest(struct m *mp)
+{
+	int64_t first;
+
+	if (mp->n_pairs < PAIRS_REST || poll_has_waits())
+		return;
+	(void)work_is_visible(&first);
+	if (first == TIMER_NEVER)
+		os_sleep_until(os_now() + REST_NS);
 }
 
 static bool may_spin(struct m *mp)
@@ -408,6 +442,7 @@ static bool sleep_until_woken(struct m *mp)
 		return true;
 	mp->armed_timer = false;
 	if (mp->is_spinning) {
+		rest(mp);
 		mp->is_spinning = false;
 		add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */
 	}
@@ -483,8 +518,11 @@ struct g *find_runnable(struct m *mp, bool *inherits_slice)
 		if (may_spin(mp)) {
 			if (!mp->is_spinning)
 				spinning_begin(mp);
-			if ((gp = steal(mp)))
+			if ((gp = steal(mp))) {
+				mp->n_pairs = 0;
 				return gp;
+			}
+			note_pairs(mp);
 		}
 		if (!sleep_until_woken(mp))
 			return NULL;

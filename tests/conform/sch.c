@@ -291,6 +291,58 @@ static void spins_and_yields(int *n)
 	}
 }
 
+/*
+ * FN9: whoever looks for work rests while it finds a pair only, and there are two of them. It does
+ * not rest for long.
+ */
+static int64_t started_at;
+
+static void notes_when_it_starts(void *unused)
+{
+	(void)unused;
+	store(&started_at, tap_now());
+}
+
+static void plays(struct pair *p, int rounds)
+{
+	for (int i = 0; i < rounds; i++) {
+		goro_chan_send(p->token[1], NULL);
+		goro_chan_recv(p->token[0], NULL);
+	}
+}
+
+static void plays_along(struct pair *p)
+{
+	while (goro_chan_recv(p->token[1], NULL))
+		goro_chan_send(p->token[0], NULL);
+}
+
+GORO_CASE(who_is_spawned_beside_a_pair_finds_the_other_p, .id = "SCH-11", .procs = "2+",
+	  .is_alone = true)
+{
+	enum { TRIES = 100 };
+	struct pair p = {.token = {goro_chan_make(0, 0), goro_chan_make(0, 0)}};
+	int n_in_time = 0;
+
+	go(plays_along, &p);
+	for (int i = 0; i < TRIES; i++) {
+		plays(&p, 3000);
+		store(&started_at, 0);
+		int64_t start = tap_now();
+		goro_spawn(notes_when_it_starts, NULL);
+		while (!load(&started_at) && tap_now() - start < GORO_MS(8))
+			; /* no call, so that its place on this P does not help it */
+		wait_for(load(&started_at));
+		n_in_time += load(&started_at) - start < GORO_MS(2);
+	}
+	goro_chan_close(p.token[1]);
+	wait_for(goro_count() == 1);
+	printf("# %d of %d started within 2 ms\n", n_in_time, TRIES);
+	expect_ge(n_in_time, TRIES / 2); /* what else runs on the machine may have the processor */
+	for (int i = 0; i < 2; i++)
+		goro_chan_unref(p.token[i]);
+}
+
 /* A round is a slice of each of the 64 and a millisecond of each pair. */
 GORO_CASE(pairs_that_wake_each_other_have_their_share_beside_many_that_yield, .procs = "1",
 	  .is_alone = true)

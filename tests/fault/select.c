@@ -125,7 +125,7 @@ static void left_behind(void)
 
 SWEEP_KIND(left_behind, malloc, .procs = "2")
 
-/* ---- woken, and not back from its call: the channel that woke it is gone, the others are not ---- */
+/* ---- woken, and not back from its call: the channel that woke it is gone ---- */
 
 static int wakes_and_drops(void *unused)
 {

@@ -10,12 +10,6 @@
 #define MODEL_REAL_LOCK
 #include "model_sched.h"
 
-/* Only reports wait like this. */
-void os_sleep_until(int64_t deadline)
-{
-	(void)deadline;
-}
-
 /* Ranks are watched in threads of the runtime; none is here. */
 bool m_may_lock(struct m *mp)
 {

@@ -6,12 +6,6 @@
  */
 #include "model.h"
 
-/* Only reports wait like this. */
-void os_sleep_until(int64_t deadline)
-{
-	(void)deadline;
-}
-
 #include "core/lock.c"
 
 static struct lock *lock;

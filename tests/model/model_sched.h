@@ -483,12 +483,6 @@ int stack_pool_grow(uint32_t count)
 	return 0;
 }
 
-void os_sleep_until(int64_t deadline)
-{
-	(void)deadline;
-	explore_yield();
-}
-
 #include "sched/world.c"
 #else
 void gfree_each(void (*visit)(struct g *gp, void *arg), void *arg)
