@@ -87,7 +87,8 @@ struct p {
 	int64_t owed_since;               /* owner; OW2 */
 	bool has_many;                    /* owner; what came last was more than a few: OW6 */
 	uint32_t turn, turn_seen;         /* owner; FN6: how often the next slot was empty; then */
-	uint32_t turn_calls, turn_every;  /* owner; FN6, NW6: sched_calls then, and for how many */
+	uint32_t turn_calls;              /* owner; FN6, NW6: sched_calls then */
+	atomic_of(uint32_t) turn_every;   /* owner: for how many; sysmon makes it 0: NW6 */
 	int64_t turn_since, turn_looked_at; /* owner; FN6: when it was first seen, and last */
 	atomic_of(int32_t) n_poll_waits;  /* owner; waits for descriptors: sched/poll.c, NW2 */
 	atomic_of(uint32_t) syscall_tick; /* owner; one more for each goro_syscall_enter */

@@ -106,15 +106,16 @@ static struct g *before_next(struct p *pp, struct g *gp)
 static void next_turn_look(struct p *pp)
 {
 	int64_t now = os_now();
-	bool is_slow = now - pp->turn_looked_at >= pp->turn_every * NEXT_SLOW_NS;
+	bool is_slow = now - pp->turn_looked_at >=
+		       load_rlx(&pp->turn_every) * NEXT_SLOW_NS; /* relaxed: a hint, NW6 */
 
 	pp->turn_looked_at = now;
-	pp->turn_every = is_slow ? 1 : NEXT_LOOK;
+	store_rlx(&pp->turn_every, is_slow ? 1 : NEXT_LOOK); /* relaxed: likewise, as below */
 	if (pp->turn != pp->turn_seen || !pp->turn_since) {
 		pp->turn_seen = pp->turn;
 		pp->turn_since = now;
 	} else if (now - pp->turn_since >= NEXT_TURN_NS) {
-		pp->turn_every = 1; /* nothing is known of those that come now */
+		store_rlx(&pp->turn_every, 1); /* relaxed: nothing is known of those that come */
 		pp->slow_heat = SLOW_HEAT; /* FN8 */
 		next_yields(pp);
 	}
@@ -127,16 +128,16 @@ __attribute__((noinline)) static struct g *look_around(struct p *pp)
 
 	pp->turn_calls = load_rlx(&pp->sched_calls); /* relaxed: only we write */
 	if (owed_look(pp) && !has_urgent) {
-		pp->turn_every = 1;
+		store_rlx(&pp->turn_every, 1); /* relaxed: a hint, NW6; like the next */
 		return NULL;
 	}
 	if (runq_length(&pp->runq) + globq_size() > 1)
 		next_turn_look(pp);
 	else
-		pp->turn_every = NEXT_LOOK;
+		store_rlx(&pp->turn_every, NEXT_LOOK); /* relaxed: likewise */
 	if (!has_urgent)
 		return NULL;
-	pp->turn_every = 2; /* that, and one of our own */
+	store_rlx(&pp->turn_every, 2); /* relaxed: that, and one of our own */
 	return before_next(pp, globq_get_urgent());
 }
 
@@ -493,8 +494,9 @@ struct g *find_runnable(struct m *mp, bool *inherits_slice)
 			if (timers_first(&pp->timers) <= now && (gp = timers_ready(pp, now)))
 				return gp;
 		}
-		/* relaxed: only we write */
-		if (unlikely(load_rlx(&pp->sched_calls) - pp->turn_calls >= pp->turn_every) &&
+		/* relaxed, both: only we write; a hint */
+		if (unlikely(load_rlx(&pp->sched_calls) - pp->turn_calls >=
+			     load_rlx(&pp->turn_every)) &&
 		    (gp = look_around(pp)))
 			return gp;
 		uint32_t share = load_rlx(&sched.n_procs); /* relaxed: a divisor */

@@ -62,7 +62,7 @@ void wake_later(struct p *pp)
 	if (at > pp->owed_since + OWED_MOST_NS)
 		at = pp->owed_since + OWED_MOST_NS;
 	store_rlx(&pp->wake_at, at); /* relaxed: sysmon comes again */
-	pp->turn_every = 0; /* the next pass looks */
+	store_rlx(&pp->turn_every, 0); /* relaxed: the next pass looks */
 }
 
 static void pay(bool is_late)

@@ -23,7 +23,8 @@
  *      the turns beside them, and not only what sysmon brings.
  * NW6  What sysmon brings is urgent (GQ4), since it has waited for a millisecond already: however
  *      long its own ring is, a P looks for it after NEXT_LOOK Gs, or after each when they run long
- *      (find.c), and then takes every other G from there while it has some.
+ *      (find.c), or when sysmon says so, which comes again while it is there, since those that ran
+ *      until now may have been short; and then takes every other G from there while it has some.
  *
  * Locking: none. Orders: KEEP-ADD, NETPOLL-ON. Go: findRunnable, netpoll, sysmon in
  * runtime/proc.go.
@@ -207,4 +208,14 @@ void poll_if_nobody_does(int64_t now)
 		g_transition(gp, G_WAITING, G_RUNNABLE);
 	globq_put_urgent(&ready); /* NW6 */
 	wake();
+}
+
+void poll_hurry(void)
+{
+	uint32_t n = load_acq(&sched.n_procs); /* PROCS-SET */
+
+	if (likely(!globq_has_urgent()))
+		return;
+	for (uint32_t i = 0; i < n; i++)
+		store_rlx(&sched.p[i]->turn_every, 0); /* relaxed: if it is lost, we come again */
 }

@@ -142,6 +142,8 @@ void poll_block(int64_t until, struct glist *ready);
 /* What it brought is pp's now. */
 void poll_brought(struct p *pp, const struct glist *ready);
 void poll_if_nobody_does(int64_t now);
+/* Sysmon, in each round: what it has brought, and nobody has taken yet, is looked for soon. */
+void poll_hurry(void);
 
 /* ---- owe.c ---- */
 

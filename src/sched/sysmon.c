@@ -148,6 +148,7 @@ static void duties(int64_t now)
 	if (garbage_exists())
 		starter_wake();
 	poll_if_nobody_does(now);
+	poll_hurry();
 	owed_watch(now);
 	keeper_watch(now);
 	if (load_rlx(&sched.is_start_wanted) && now >= sysmon.next_start) { /* relaxed: a hint */

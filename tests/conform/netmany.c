@@ -454,6 +454,69 @@ GORO_CASE(events_that_never_end_and_a_pair_do_not_shut_out_the_other_pairs, .pro
 	expect_lt(b.longest_ns, GORO_SEC(1) * TAP_SLOWER);
 }
 
+enum { LONG_ONES = 60 };
+struct paced {
+	struct pair p;
+	int n_short, n_begun, n_waited;
+};
+
+static void is_short(struct paced *x)
+{
+	add(&x->n_short, 1);
+}
+
+static void is_long(struct paced *x)
+{
+	add(&x->n_begun, 1);
+	for (int64_t end = tap_now() + 5000000; tap_now() < end;)
+		continue;
+}
+
+static void answers_once(struct paced *x)
+{
+	char c;
+	expect_eq(goro_read(x->p.a, &c, 1), 1);
+	expect_eq(goro_write(x->p.a, &c, 1), 1);
+}
+
+static void *asks_once(void *arg)
+{
+	struct paced *x = arg;
+	char c = 'x';
+	while (load(&x->n_begun) < 2)
+		tap_pause(100000);
+	int before = load(&x->n_begun);
+	expect_eq(write(x->p.b, &c, 1), 1);
+	expect_eq(read(x->p.b, &c, 1), 1);
+	x->n_waited = load(&x->n_begun) - before;
+	return NULL;
+}
+
+/* Counted. NW6: that the last 64 were short says nothing of those that come now. */
+GORO_CASE(an_event_waits_for_few_that_run_long_although_the_last_were_short, .procs = "1",
+	  .is_alone = true)
+{
+	struct paced x = {.p = plain_pair_of(UNIX_STREAM)};
+	pthread_t thread;
+	require_eq(goro_fd_add(x.p.a), 0);
+	go(answers_once, &x);
+	wait_until_n_parked(1, "IO wait");
+	require_eq(pthread_create(&thread, NULL, asks_once, &x), 0);
+	for (int i = 1; i <= 192; i++) {
+		go(is_short, &x);
+		if (i % 8 == 0)
+			goro_yield();
+	}
+	for (int i = 0; i < LONG_ONES; i++)
+		go(is_long, &x);
+	wait_for(goro_count() == 1);
+	pthread_join(thread, NULL);
+	printf("# behind %d long ones\n", x.n_waited);
+	expect_lt(x.n_waited, 20);
+	expect_eq(goro_close(x.p.a), 0);
+	close(x.p.b);
+}
+
 struct meeting {
 	struct pair p[2];
 	struct echo short_ones;
