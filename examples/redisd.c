@@ -10,7 +10,7 @@
  *
  *   cc -std=gnu11 -Iinclude examples/redisd.c build/libgoro.a -pthread
  *
- *   socket -> in -> words -> command -> shard -> reply -> out -> socket
+ *   socket -> in -> calls -> command -> shard -> reply -> out -> socket
  *   PUBLISH -> the mailbox of each subscriber -> a goroutine that writes what comes -> its socket
  *
  * Prints "listening on 127.0.0.1:6379". Knows the commands of the table at the end of this file;
@@ -75,7 +75,8 @@ static void do_ping(struct client *c)
 {
 	if (c->n_subscriptions > 0) {
 		put(c, "*2\r\n$4\r\npong\r\n", 14);
-		reply_word(c, c->words[1].data, c->n_words > 1 ? c->words[1].size : 0);
+		struct word text = c->n_words > 1 ? c->words[1] : (struct word){"", 0};
+		reply_word(c, text.data, text.size);
 	} else if (c->n_words > 1) {
 		reply_word(c, c->words[1].data, c->words[1].size);
 	} else {
@@ -362,6 +363,24 @@ static void execute(struct client *c)
 	}
 }
 
+/* All that came together. Of many, the keys are looked for side by side: see fetch(). */
+static void execute_all(struct client *c)
+{
+	for (int i = 0; i < c->n_calls && c->n_calls > 1; i++) {
+		bool has_key = c->calls[i].n_words > 1 && c->calls[i].words[1].size <= 256;
+		c->calls[i].hash = has_key ? hash_of(c->calls[i].words[1]) : 0;
+		fetch(c->calls[i].hash, FETCH_BUCKET);
+	}
+	for (enum fetch what = FETCH_ENTRY; what <= FETCH_VALUE && c->n_calls > 1; what++)
+		for (int i = 0; i < c->n_calls; i++)
+			fetch(c->calls[i].hash, what);
+	for (int i = 0; i < c->n_calls && !c->has_ended && !c->has_quit; i++) {
+		c->words = c->calls[i].words;
+		c->n_words = c->calls[i].n_words;
+		execute(c);
+	}
+}
+
 /*
  * The client shall read our last word: were there bytes of its that we did not read, the kernel
  * would reset the connection, and the word would be lost.
@@ -380,18 +399,22 @@ static void serve(int fd)
 	enum parsed parsed;
 
 	/* Not all of it: what is not touched costs no memory. */
-	memset(&c, 0, offsetof(struct client, words));
+	memset(&c, 0, offsetof(struct client, calls));
 	c.fd = fd;
 	c.now = goro_now();
 	c.read_deadline = GORO_FOREVER;
 	c.in = c.small;
 	c.in_room = IN_MIN;
-	while (!c.has_ended && !c.has_quit && (parsed = parse(&c)) != BAD) {
-		if (parsed == WHOLE && c.n_words > 0)
-			execute(&c);
-		else if (parsed == MORE && !receive(&c))
+	do {
+		parsed = parse_some(&c);
+		execute_all(&c);
+		if (c.has_ended || c.has_quit)
 			break;
-	}
+		if (parsed == BAD) {
+			put(&c, "-ERR Protocol error: ", 21);
+			reply(&c, c.mistake);
+		}
+	} while (parsed == WHOLE || (parsed == MORE && receive(&c)));
 	flush(&c);
 	goro_mutex_lock(&topics_lock);
 	while (c.subscriptions)

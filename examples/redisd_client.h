@@ -1,8 +1,8 @@
 /*
  * redisd_client.h - of redisd.c: what comes in from a connection, and what goes out to it.
  *
- *   socket -> receive -> in -> parse -> words            reply, put -> out -> flush -> socket
- *                                                                          or -> mailbox
+ *   socket -> receive -> in -> parse_some -> calls      reply, put -> out -> flush -> socket
+ *                                                                         or -> mailbox
  */
 #ifndef REDISD_CLIENT_H
 #define REDISD_CLIENT_H
@@ -13,6 +13,7 @@
 
 enum {
 	WORDS_MAX = 1024, /* of a command */
+	CALLS_MAX = 32,   /* that are parsed before the first is executed */
 	IN_MIN = 16384,   /* bytes of commands that need no memory; of a line that is one */
 	OUT_MAX = 16384,
 };
@@ -35,7 +36,10 @@ struct client {
 	int64_t now, read_deadline, write_deadline;
 	char *in;                    /* small, or allocated */
 	size_t in_room, in_at, in_end, out_size;
-	int n_words;
+	const char *mistake;         /* of what came in: nothing after it is understood */
+	struct word *words;          /* of the call that is executed */
+	int n_words, n_parsed;       /* its; those of all calls that were parsed */
+	int n_calls;
 
 	/* Of a subscriber. From its first SUBSCRIBE on, the mailbox gets all that goes out. */
 	goro_chan *mail;             /* of struct message * */
@@ -45,7 +49,12 @@ struct client {
 	struct subscription *subscriptions;
 	int n_subscriptions;
 
-	struct word words[WORDS_MAX];
+	struct call {
+		struct word *words;
+		int n_words;
+		uint64_t hash;       /* of the key, or of what stands in its place */
+	} calls[CALLS_MAX];
+	struct word parsed[2 * WORDS_MAX];
 	char small[IN_MIN], out[OUT_MAX];
 };
 
@@ -250,8 +259,7 @@ static enum parsed parse_number(struct client *c, size_t *at, int64_t *number)
 
 static enum parsed bad(struct client *c, const char *what)
 {
-	put(c, "-ERR Protocol error: ", 21);
-	reply(c, what);
+	c->mistake = what;
 	return BAD;
 }
 
@@ -281,7 +289,7 @@ static enum parsed parse_inline(struct client *c)
 	return WHOLE;
 }
 
-/* The next command, of which `words` points into `in`. No word: it was an empty line. */
+/* The next command: words that point into `in`. No word: it was an empty line. */
 static enum parsed parse(struct client *c)
 {
 	size_t at = c->in_at + 1;
@@ -314,6 +322,24 @@ static enum parsed parse(struct client *c)
 	}
 	if (parsed == WHOLE)
 		c->in_at = at;
+	return parsed;
+}
+
+/* The commands that came together: calls[], in_at behind them. What comes after, if not WHOLE. */
+static enum parsed parse_some(struct client *c)
+{
+	enum parsed parsed = WHOLE;
+
+	c->n_calls = c->n_parsed = 0;
+	while (c->n_calls < CALLS_MAX && c->n_parsed < WORDS_MAX) {
+		c->words = c->parsed + c->n_parsed;
+		parsed = parse(c);
+		if (parsed != WHOLE)
+			break;
+		if (c->n_words > 0)
+			c->calls[c->n_calls++] = (struct call){c->words, c->n_words, 0};
+		c->n_parsed += c->n_words;
+	}
 	return parsed;
 }
 

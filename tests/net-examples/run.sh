@@ -391,6 +391,14 @@ redisd_words()
 	resp "the end in the middle" "" '*2\r\n$4\r\nECHO\r\n$10\r\nabc'
 	resp "no line within a reply" "-ERR unknown command 'a??b'|" '*1\r\n$4\r\na\r\nb\r\n'
 	resp "QUIT" "+OK|" 'QUIT\r\nPING\r\n'
+	resp "a mistake behind what is right" "+OK|\$1|1|${bad}invalid multibulk length|" 'SET m 1\r\nGET m\r\n*x\r\nPING\r\n'
+	resp "nothing after QUIT, not even a mistake" "+OK|" 'QUIT\r\n*x\r\n'
+	(for i in $(seq 1 100); do echo "SET n$i $i"; done; for i in $(seq 1 6); do
+		echo "MGET n$(seq -s ' n' 1 1000)"; done; echo PING) >"$work/words"
+	say <"$work/words"
+	tr -d '\r' <"$work/heard" >"$work/got"
+	is "$(grep -c '^+OK' "$work/got") $(grep -c '^\*1000' "$work/got") $(grep -c '^\$-1' "$work/got") $(tail -n 1 "$work/got")" \
+		"100 6 5400 +PONG" "redisd: many words in many commands at once"
 	many a 40000 >"$work/words"
 	say <"$work/words"
 	is "$(tr -d '\r' <"$work/heard")" "${bad}too big inline request" "redisd: a line that does not end"
