@@ -654,8 +654,8 @@ int fd_add(int number, enum fd_kind kind)
 	return 0;
 }
 
-/* FD7. It may take a while: SO_LINGER, the last characters of a terminal. */
-static int close_now(struct fd *f, int number)
+/* FD7. It may take a while: SO_LINGER, a file's last data, the last characters of a terminal. */
+int fd_close_now(struct fd *f, int number)
 {
 	goro_syscall_enter();
 	int result = os_fd_close(number);
@@ -672,7 +672,7 @@ static int close_known(struct fd *f, int number)
 	CALL_SCOPE;
 	int error = forget(f, number, FD_GONE);
 
-	return error ? error : close_now(f, number);
+	return error ? error : fd_close_now(f, number);
 }
 
 void fd_abandon(int number)

@@ -156,6 +156,9 @@ void fd_unlock_life(struct fd *f, enum poll_side side, uint32_t life);
  */
 int fd_add(int number, enum fd_kind kind);
 
+/* FD7: the descriptor itself; FD_GONE, which the caller has set, goes. Within its CALL_SCOPE. */
+int fd_close_now(struct fd *f, int number);
+
 /* Close one that only the caller knows of, and that nobody waits for; anywhere, also on g0. */
 void fd_abandon(int number);
 

@@ -165,21 +165,14 @@ static bool life_end(struct fd *f)
 	return is_ours;
 }
 
-static void gone_end(struct fd *f)
-{
-	uint32_t old = load_rlx(&f->word); /* relaxed: the swap decides */
-
-	while (!cas_acq_rel(&f->word, &old, old & ~FD_GONE)) /* FD-WORD */
-		;
-}
-
-/* 0: it is ours to close. */
+/* 0: it is ours to close. -EBADF: another closes it; -EAGAIN: the poller knows it now. */
 static int close_begin_unknown(int number, struct fd *f)
 {
 	while (!life_end(f)) {
 		goro_syscall_enter();
 		bool is_over = is_being_closed(number);
 		goro_syscall_exit();
+		(void)call_enter(); /* we are in a call still */
 		if (is_over)
 			return -EBADF;
 		if (fd_known(number))
@@ -188,17 +181,25 @@ static int close_begin_unknown(int number, struct fd *f)
 	return 0;
 }
 
+/* One call from FD_GONE to its end: the run does not end in between. */
+static int close_unknown(int number, struct fd *f)
+{
+	CALL_SCOPE;
+	int error = close_begin_unknown(number, f);
+
+	if (error == -EAGAIN)
+		return goro_close(number);
+	return error ? error : fd_close_now(f, number);
+}
+
 int native_close(int number)
 {
 	struct fd *f = fd_at(number);
-	int result = f ? close_begin_unknown(number, f) : 0;
 
-	if (result)
-		return result == -EAGAIN ? goro_close(number) : result;
-	goro_syscall_enter(); /* a file's last data may go out now */
-	result = os_fd_close(number);
 	if (f)
-		gone_end(f);
-	goro_syscall_exit(); /* last: the run may end around us here */
+		return close_unknown(number, f);
+	goro_syscall_enter();
+	int result = os_fd_close(number);
+	goro_syscall_exit();
 	return result;
 }
