@@ -210,4 +210,21 @@ grep -rhoE '^ \* [A-Z]{2}[0-9]+ ' src | tr -d ' *' | sort -u >"$work/in_src"
 cat docs/internals/*.md | grep -owE '[A-Z]{2}[0-9]+' | sort -u >"$work/in_docs"
 both "$work/in_src" "$work/in_docs" src docs/internals "docs/internals tells every numbered invariant of src, and no other"
 
+# A row of the glossary begins with names, or with a first and a last one: "FN1 to FN9".
+sed -n '/^## Invariants/,/^## The floor/s/^| \([A-Z][A-Z][0-9][^|]*\) |.*/\1/p' docs/internals/glossary.md | tr -d ',' | awk '
+	{
+		for (i = 1; i <= NF; i++)
+			if ($i == "to")
+				for (n = substr($(i - 1), 3) + 1; n < substr($(i + 1), 3) + 0; n++)
+					print substr($(i + 1), 1, 2) n
+			else
+				print $i
+	}' | sort -u >"$work/in_docs"
+both "$work/in_src" "$work/in_docs" src glossary.md "the glossary's index has every numbered invariant of src, and no other"
+
+printf '%s\n' docs/internals/*.md | sed 's/.*\///' | grep -v '^glossary' | sort >"$work/in_src"
+sed -n '/^The chapters:/,$p' ARCHITECTURE.md | grep -o 'internals/[a-z-]*[.]md' | sed 's/.*\///' | grep -v '^glossary' |
+	sort >"$work/in_docs"
+both "$work/in_src" "$work/in_docs" docs/internals ARCHITECTURE.md "ARCHITECTURE.md names every chapter"
+
 tap_end
