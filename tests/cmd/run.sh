@@ -241,7 +241,8 @@ case_run_dies_of_the_signal_that_the_program_died_of() {
 # kill_and_expect SIGNAL STATUS, once the program is ready
 kill_and_expect() {
 	rm -f ready
-	"$GORO" run p.c >out 2>err </dev/null &
+	# Under nohup the tests have SIGHUP ignored, and so would all that they start.
+	env --default-signal=HUP "$GORO" run p.c >out 2>err </dev/null &
 	pid=$!
 	wait_for ready || { kill -9 $pid; return 1; }
 	kill -"$1" $pid
@@ -310,7 +311,7 @@ case_run_keeps_an_ignored_signal_ignored() {
 		return now.sa_handler == SIG_IGN ? 3 : 4;'
 	t sh -c 'trap "" HUP; exec "$0" run p.c' "$GORO"
 	want_status 3 || return 1
-	t "$GORO" run p.c
+	t env --default-signal=HUP "$GORO" run p.c
 	want_status 4
 }
 
