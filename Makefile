@@ -469,6 +469,12 @@ deps:
 
 libgoro_file := libgoro.so.$(VERSION)
 
+# goro.pc names these folders, and programs are built in any other.
+ifneq ($(filter install install-man uninstall,$(MAKECMDGOALS)),)
+$(foreach dir,PREFIX BINDIR LIBDIR INCLUDEDIR PKGCONFIGDIR DOCDIR MANDIR,\
+	$(if $(filter-out /%,$($(dir))),$(error $(dir)=$($(dir)) is not absolute, or has a blank in it)))
+endif
+
 .PHONY: man install install-man uninstall amalgamation clean
 man:
 	$(Q)tools/man build/man

@@ -763,6 +763,15 @@ case_an_installed_command_works() {
 	want_same "$(find usr ! -type d; find usr -name goro)" ""
 }
 
+case_a_relative_prefix_is_refused() {
+	for relative in PREFIX=here LIBDIR=lib64; do
+		t make -C "$top" --no-print-directory install DESTDIR="$PWD/" "$relative"
+		[ "$status" != 0 ] || { echo "make install $relative was done"; return 1; }
+		want_in err "$relative is not absolute" || return 1
+		want_same "$(find . -type d)" . || return 1
+	done
+}
+
 # --- the runner ---
 
 passed=0 failed=0 skipped=0 number=0
