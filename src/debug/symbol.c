@@ -137,6 +137,7 @@ void symbol_resolve(uintptr_t pc, bool is_exact, symbol_each *each, void *arg)
 		if (symbol_elf_find(&search.module, lookup, name, sizeof(name), &start)) {
 			frame.function = name;
 			frame.offset = pc - start;
+			frame.has_offset = true;
 		}
 	}
 	each(&frame, arg);
@@ -156,6 +157,8 @@ static void symbol_print_one(const struct symbol_frame *frame, void *arg)
 			      frame->module, frame->module_offset);
 	else if (frame->is_inlined)
 		n = format_to(text, sizeof(text), "%.255s (inlined)\n", frame->function);
+	else if (!frame->has_offset)
+		n = format_to(text, sizeof(text), "%.255s\n", frame->function);
 	else
 		n = format_to(text, sizeof(text), "%.255s+0x%lx\n", frame->function, frame->offset);
 	if (frame->file != NULL)

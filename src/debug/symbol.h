@@ -19,7 +19,8 @@
 struct symbol_frame {
 	uintptr_t pc;
 	const char *function;    /* NULL: unknown */
-	uintptr_t offset;        /* of pc in function */
+	uintptr_t offset;        /* of pc in function, if has_offset */
+	bool has_offset;         /* where the function begins is known: by its symbol */
 	const char *file;        /* NULL: no debug information here */
 	int line;
 	bool is_inlined;         /* a function that the next frame's function contains: no offset */
@@ -40,7 +41,8 @@ void symbol_prepare(void);
 
 /*
  * "worker+0x1d\n", and "\t/path/prog.c:12\n" where debug information is at hand. An inlined
- * function is "helper (inlined)", unknown code "0x55d0c0de (libx.so+0xde)".
+ * function is "helper (inlined)", one without a symbol "worker", unknown code
+ * "0x55d0c0de (libx.so+0xde)".
  */
 void symbol_print_frame(int fd, const struct unwind_frame *frame);
 /* The frames kept, with "...N frames elided..." between. */

@@ -70,6 +70,7 @@ static int backtrace_visit_line(void *data, uintptr_t pc, const char *file, int 
 	if (!frame.is_inlined) {
 		frame.function = function != NULL ? function : pass->symbol;
 		frame.offset = pass->symbol != NULL ? frame.pc - pass->start : 0;
+		frame.has_offset = pass->symbol != NULL;
 	}
 	pass->each(&frame, pass->arg);
 	return 0;
@@ -121,6 +122,7 @@ bool symbol_backtrace_find(const struct symbol_frame *unnamed, uintptr_t lookup,
 	struct symbol_frame frame = *unnamed;
 	frame.function = pass.symbol;
 	frame.offset = frame.pc - pass.start;
+	frame.has_offset = true;
 	each(&frame, arg);
 	return true;
 }

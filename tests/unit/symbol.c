@@ -431,6 +431,16 @@ TAP_CASE(without_symbols_there_are_places_in_the_file)
 	expect_contains(printed.text, "(program+0x");
 }
 
+/* As libc is, whose debug information lies in a file of its own. */
+TAP_CASE(without_symbols_a_function_of_debug_information_has_no_offset)
+{
+	run_copy("objcopy --strip-all --keep-section='.debug*'");
+	if (!strstr(printed.text, "symbol.c:"))
+		tap_skip("no libbacktrace, or no debug information");
+	expect_contains(printed.text, "print_own_stack\n");
+	expect_lacks(printed.text, "print_own_stack+0x");
+}
+
 /* ---- the own reader of symbol tables ---- */
 
 static char *read_self(size_t *size)
