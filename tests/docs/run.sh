@@ -222,6 +222,10 @@ sed -n '/^## Invariants/,/^## The floor/s/^| \([A-Z][A-Z][0-9][^|]*\) |.*/\1/p' 
 	}' | sort -u >"$work/in_docs"
 both "$work/in_src" "$work/in_docs" src glossary.md "the glossary's index has every numbered invariant of src, and no other"
 
+sed -n '/define LOCK_RANKS/,/^$/s/.*X(\([A-Z][A-Z]*\), .*/\1/p' src/core/lock.h | sort >"$work/in_src"
+sed -n '/^## Ranks/,$s/^| \([A-Z][A-Z]*\) |.*/\1/p' docs/internals/locks.md | sort >"$work/in_docs"
+both "$work/in_src" "$work/in_docs" core/lock.h locks.md "locks.md has every rank of core/lock.h, and no other"
+
 printf '%s\n' docs/internals/*.md | sed 's/.*\///' | grep -v '^glossary' | sort >"$work/in_src"
 sed -n '/^The chapters:/,$p' ARCHITECTURE.md | grep -o 'internals/[a-z-]*[.]md' | sed 's/.*\///' | grep -v '^glossary' |
 	sort >"$work/in_docs"
