@@ -29,7 +29,7 @@
 /* rank, lowest first: what may be held when the next is taken */
 #define LOCK_RANKS(X)                                                             \
 	X(OUTSIDE, "the end of a run, against threads without an M")              \
-	X(PRESENT, "who waits for a rwmutex of the program")                      \
+	X(PRESENT, "who may be queued at a mutex or rwmutex of the program")      \
 	X(OBJECT, "a mutex or the like of the program: valid when zeroed")        \
 	X(WORLD, "stop-the-world queue")                                          \
 	X(TIMER, "a timer of the program")                                        \

@@ -34,7 +34,7 @@
 #include "base/fatal.h"
 #include "base/sanitize.h"
 #include "goro.h"
-#include "sync/waitq.h"
+#include "sync/present.h"
 
 #define RW_WRITER      1u
 #define RW_QUEUED      2u
@@ -47,12 +47,8 @@ struct rwmutex {
 	struct waitq waiters;      /* lock; a waiter's index is its share */
 };
 
-/* RW4: who waits, by the object's address; a waiter's elem is the object. */
-#define PRESENT_SLOTS 64u
-static struct present {
-	struct lock lock; /* rank PRESENT */
-	struct waitq waiters;
-} present[PRESENT_SLOTS] = {[0 ... PRESENT_SLOTS - 1] = {.lock = LOCK_INIT(LOCK_PRESENT)}};
+/* RW4 */
+static struct present rw_present[PRESENT_SLOTS] = {[0 ... PRESENT_SLOTS - 1] = PRESENT_INIT};
 
 static inline struct rwmutex *rwmutex_of(goro_rwmutex *rw)
 {
@@ -60,39 +56,9 @@ static inline struct rwmutex *rwmutex_of(goro_rwmutex *rw)
 	return (struct rwmutex *)(void *)rw;
 }
 
-static inline struct present *present_of(const struct rwmutex *rw)
+static inline struct present *rw_present_of(const struct rwmutex *rw)
 {
-	return &present[((uintptr_t)rw >> 5) % PRESENT_SLOTS];
-}
-
-static void present_enter(struct rwmutex *rw, struct waiter *visit)
-{
-	struct present *p = present_of(rw);
-
-	visit->elem = rw;
-	visit->lock = &p->lock;
-	lock_acquire(&p->lock);
-	waitq_push_front(&p->waiters, visit);
-	lock_release(&p->lock);
-}
-
-static void present_leave(struct waiter *visit)
-{
-	struct lock *l = visit->lock;
-
-	lock_acquire(l);
-	waitq_unlink(visit->queue, visit);
-	lock_release(l);
-}
-
-/* Under its lock. */
-static bool present_has(const struct present *p, const struct rwmutex *rw)
-{
-	const struct waiter *visit = p->waiters.first;
-
-	while (visit && visit->elem != rw)
-		visit = visit->next;
-	return visit != NULL;
+	return &rw_present[present_slot(rw)];
 }
 
 /* Who is inside and keeps one with that share out. */
@@ -178,7 +144,7 @@ __attribute__((noinline)) static int rw_lock_slow(struct rwmutex *rw, uint32_t s
 	bool is_late = deadline_is_past(deadline);
 	int error = 0;
 
-	present_enter(rw, &visit); /* before QUEUED is there: RW4 */
+	present_enter(rw_present_of(rw), rw, &visit); /* before QUEUED is there: RW4 */
 	lock_acquire(&rw->lock);
 	bool is_taken = rw_take_or_mark(rw, share, is_late);
 	if (is_taken || is_late) {
@@ -210,7 +176,7 @@ static bool rw_try_queued(struct rwmutex *rw, uint32_t share)
 __attribute__((noinline)) static void rw_come_back(struct rwmutex *rw)
 {
 	CALL_SCOPE;
-	struct present *p = present_of(rw);
+	struct present *p = rw_present_of(rw);
 	struct woken woken = {0};
 
 	lock_acquire(&p->lock);
