@@ -543,6 +543,7 @@ void sysmon_ask_dump(void);
 extern void (*sysmon_trace_hook)(int64_t now); /* debug/schedtrace */
 extern int64_t sysmon_trace_period;            /* ns; 0: no trace */
 extern void (*sysmon_dump_hook)(void);         /* debug/dump */
+extern void (*sysmon_calm_hook)(void);         /* sync/mutex: now and then, while a P is busy */
 
 /* ---- deadlock.c ---- */
 

@@ -29,6 +29,7 @@
 
 #define SCAVENGE_NS INT64_C(100000000)
 #define SCAVENGE_MORE_NS INT64_C(1000000) /* after a call that found something: there may be more */
+#define CALM_NS INT64_C(10000000)
 #define START_RETRY_NS INT64_C(10000000)
 #define SOON_MOST 200u /* short rounds in a row */
 #define SOON_SHARE 4 /* of the time since there was a reason is the pause until the next look */
@@ -43,7 +44,7 @@ static struct {
 	atomic_of(uint32_t) must_end;      /* SYSMON-END */
 	atomic_of(uint32_t) must_dump;     /* SYSMON-DUMP */
 	int64_t next_scavenge, next_trace; /* sysmon, like the rest */
-	int64_t next_start;
+	int64_t next_start, next_calm;
 	int64_t suspect_delay, next_suspect;
 	uint32_t n_soon;                   /* short rounds since the last long one */
 	int64_t soon_since;                /* when there was last a reason for them */
@@ -52,6 +53,7 @@ static struct {
 
 void (*sysmon_trace_hook)(int64_t now);
 void (*sysmon_dump_hook)(void);
+void (*sysmon_calm_hook)(void);
 int64_t sysmon_trace_period;
 
 static bool all_idle(void)
@@ -158,6 +160,10 @@ static void duties(int64_t now)
 	if (sysmon_trace_period && now >= sysmon.next_trace) {
 		sysmon.next_trace = now + sysmon_trace_period;
 		sysmon_trace_hook(now);
+	}
+	if (sysmon_calm_hook && now >= sysmon.next_calm) {
+		sysmon.next_calm = now + CALM_NS;
+		sysmon_calm_hook();
 	}
 	if (now >= sysmon.next_scavenge) {
 		scavenge(now);

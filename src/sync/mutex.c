@@ -3,24 +3,44 @@
  *
  *   goro_mutex_lock   -> [state 0 -> LOCKED] | spin a little | wait in the queue
  *   goro_mutex_unlock -> [state LOCKED -> 0] | wake the first: it competes, or is handed the mutex
+ *                     by a store, or a swap once somebody has queued | [mutex_repair]
  *
  * MX1  LOCKED: somebody holds it. It may be unlocked by another than who locked it.
- * MX2  WAITERS: the queue is not empty. Changed together with the queue, under the object's lock.
- *      (A run's end may empty the queue and leave the bit.)
+ * MX2  WAITERS: the queue is not empty. Changed together with the queue, under the object's lock;
+ *      a store that unlocks may wipe it out until MX6 sets it again. (A run's end may empty the
+ *      queue and leave the bit.)
  * MX3  WOKEN: one waiter was taken off the queue and woken to compete, and has neither taken the
  *      mutex nor queued again. While it is set, unlocking wakes nobody else. Set under the object's
- *      lock; cleared by that waiter, in the step by which it takes the mutex, queues or gives up.
+ *      lock, by who unlocks or in a step that finds the mutex free, so that no store wipes it out;
+ *      cleared by that waiter, in the step by which it takes the mutex, queues or gives up.
  * MX4  Whoever unlocks touches nothing of the mutex after the step that lets others have it, unless
  *      a waiter that it has claimed, and not yet woken, or one that has given up and still needs
- *      the object's lock to leave, keeps the object alive.
+ *      the object's lock to leave, or one that is present (PT2), keeps the object alive.
+ * MX5  The slot of a mutex is QUIET until the first comes to queue. Who does is present in it until
+ *      its call returns, and queues only after it has found the slot CROWDED, or has made it
+ *      TURNING and passed a heavy fence. It becomes QUIET under its lock, with nobody present.
+ * MX6  Where the slot is QUIET, unlocking is a store, a light fence, and another look. If that
+ *      finds it QUIET again, whoever queues from now on sees the store. Else the store may have
+ *      wiped out WAITERS, and it is repaired: unless nobody of that address is present, WAITERS is
+ *      set again, and the first is woken if the mutex is free and nobody on its way to it.
+ *
+ * MUTEX-LOOK, told for both sides:
+ *   unlocks by a store:  state = 0; light fence; read the mode; if not QUIET, repair
+ *   comes to queue:      mode = TURNING; heavy fence; read the state; if LOCKED, set WAITERS
+ * Either the first sees that the slot is not quiet, or the second sees the mutex unlocked. The look
+ * in front of the store is a hint: a slot that is not quiet is left to a swap, which sees WAITERS.
+ * A mark that is wiped out was there before the store, so whoever stored sees that waiter's mode,
+ * which stays while the waiter does; if it has gone, nothing is left to repair. So membarrier is
+ * paid by the first that queues in a slot after a while, and not by each.
  *
  * Barging: a free mutex belongs to whoever comes first, also while a woken waiter is on its way,
  * since that is running already. A waiter that has lost goes to the front of the queue. When the
  * first has waited for MUTEX_STARVE_NS in all, unlocking hands the mutex over: LOCKED stays set,
  * and nobody can come between. So no waiter starves.
  *
- * Locking: the object's lock (rank OBJECT) for the queue. Order: MUTEX-HOLD. Go: sync.Mutex; ours
- * has its queue in itself, and hands over by the first waiter's age, without a mode.
+ * Locking: the object's lock (rank OBJECT) for the queue, under the slot's (rank PRESENT). Orders:
+ * MUTEX-HOLD, MUTEX-LOOK, MUTEX-TURN. Go: sync.Mutex, which unlocks by an addition; ours has its
+ * queue in itself, and hands over by the first waiter's age, without a mode.
  */
 #include "sync/mutex.h"
 
@@ -31,9 +51,25 @@
 #include "base/sanitize.h"
 #include "os/os.h"
 #include "queue/runq.h"
+#include "sync/present.h"
 
 #define MUTEX_SPINS  4  /* Go: active_spin */
 #define MUTEX_PAUSES 30 /* Go: active_spin_cnt */
+
+enum { MUTEX_QUIET, MUTEX_TURNING, MUTEX_CROWDED };
+
+/* MX5. By the mutex's address; a line each, since every unlocking looks at one. */
+static struct mutex_slot {
+	struct present present;
+	atomic_of(uint32_t) mode; /* present.lock to leave QUIET and to return; MUTEX-LOOK */
+	bool was_entered;         /* present.lock: since sysmon's last round */
+} __attribute__((aligned(64))) mutex_slots[PRESENT_SLOTS] = {
+	[0 ... PRESENT_SLOTS - 1] = {.present = PRESENT_INIT}};
+
+static inline struct mutex_slot *mutex_slot_of(const struct mutex *m)
+{
+	return &mutex_slots[present_slot(m)];
+}
 
 struct mutex_waiter {
 	struct waiter waiter;
@@ -75,7 +111,7 @@ static bool mutex_may_spin(void)
 #endif
 }
 
-static bool mutex_spin(struct mutex *m, uint32_t mine)
+static inline bool mutex_spin(struct mutex *m, uint32_t mine)
 {
 	for (int i = 0;; i++) {
 		if (mutex_grab(m, mine))
@@ -127,37 +163,77 @@ static void mutex_leave(struct mutex *m, struct mutex_waiter *w)
 	lock_release(&m->lock);
 }
 
-/* 0; -ETIMEDOUT, -ECANCELED: not for who is shielded. */
-__attribute__((noinline)) static int mutex_lock_slow(struct mutex *m, int64_t deadline,
-						     bool is_shielded)
+/* MX5: before the look at the state that makes the caller queue. */
+static void mutex_enter(struct mutex *m, struct waiter *visit)
 {
-	struct mutex_waiter w = {.since = 0};
+	struct mutex_slot *slot = mutex_slot_of(m);
+
+	lock_acquire(&slot->present.lock);
+	present_add(&slot->present, m, visit);
+	slot->was_entered = true;
+	bool is_first = load_rlx(&slot->mode) == MUTEX_QUIET; /* relaxed: set under the lock */
+	if (is_first)
+		store_rlx(&slot->mode, MUTEX_TURNING); /* relaxed: ordered by the fence */
+	lock_release(&slot->present.lock);
+	if (load_acq(&slot->mode) == MUTEX_CROWDED) /* MUTEX-TURN */
+		return;
+	if (MODEL_KEEP("mutex-heavy-fence") && (is_first || MODEL_KEEP("mutex-own-fence")))
+		fence_heavy(); /* MUTEX-LOOK: the mode, then the look at the state */
+	store_rel(&slot->mode, MUTEX_CROWDED); /* MUTEX-TURN: all threads have passed a fence */
+}
+
+/* Wait in the queue and compete, again and again. The caller is present, unless it is late. */
+static int mutex_compete(struct mutex *m, struct mutex_waiter *w, int64_t deadline,
+			 bool is_shielded)
+{
 	uint32_t mine = 0;
 
-	while (!mutex_spin(m, mine)) {
+	do {
 		bool is_late = deadline_is_past(deadline);
-		if (!w.since)
-			w.since = os_now();
 		lock_acquire(&m->lock);
-		enum mutex_step step = mutex_enqueue(m, &w, mine, is_late);
+		enum mutex_step step = mutex_enqueue(m, w, mine, is_late);
 		if (step != MUTEX_QUEUED) {
 			lock_release(&m->lock);
 			return step == MUTEX_TAKEN ? 0 : -ETIMEDOUT;
 		}
 		int error = 0;
 		if (is_shielded)
-			waitq_wait_shielded(&w.waiter, &m->lock, WAIT_MUTEX);
+			waitq_wait_shielded(&w->waiter, &m->lock, WAIT_MUTEX);
 		else
-			error = waitq_wait_only(&w.waiter, &m->lock, WAIT_MUTEX, deadline);
+			error = waitq_wait_only(&w->waiter, &m->lock, WAIT_MUTEX, deadline);
 		if (error) {
-			mutex_leave(m, &w);
+			mutex_leave(m, w);
 			return error;
 		}
-		if (w.waiter.ok)
+		if (w->waiter.ok)
 			return 0; /* handed over */
 		mine = MUTEX_WOKEN;
-	}
+	} while (!mutex_spin(m, mine));
 	return 0;
+}
+
+/* Of its own: who gets the mutex by spinning needs no records. */
+__attribute__((noinline)) static int mutex_lock_queued(struct mutex *m, int64_t deadline,
+						       bool is_shielded)
+{
+	struct waiter visit = {.next = NULL};
+	struct mutex_waiter w = {.since = os_now(), .waiter.also = &visit};
+
+	if (deadline_is_past(deadline))
+		return mutex_compete(m, &w, deadline, is_shielded);
+	mutex_enter(m, &visit);
+	int error = mutex_compete(m, &w, deadline, is_shielded);
+	if (MODEL_KEEP("mutex-calm-empty")) /* MX5; relaxed: it stays while we are in */
+		GORO_ASSERT(load_rlx(&mutex_slot_of(m)->mode) == MUTEX_CROWDED);
+	present_leave(&visit);
+	return error;
+}
+
+/* 0; -ETIMEDOUT, -ECANCELED: not for who is shielded. */
+__attribute__((noinline)) static int mutex_lock_slow(struct mutex *m, int64_t deadline,
+						     bool is_shielded)
+{
+	return mutex_spin(m, 0) ? 0 : mutex_lock_queued(m, deadline, is_shielded);
 }
 
 noreturn static void mutex_not_locked(void)
@@ -209,6 +285,85 @@ __attribute__((noinline)) static void mutex_unlock_slow(struct mutex *m)
 	}
 }
 
+/*
+ * Under the object's lock: what a store has wiped out. Returns who is to be woken, or NULL. WOKEN
+ * is set before the waiter is taken, in the step that found the mutex free: MX3.
+ */
+static struct waiter *mutex_mend(struct mutex *m)
+{
+	uint32_t old = load_rlx(&m->state), wanted; /* relaxed: the swap decides */
+
+	if (waitq_is_empty(&m->waiters))
+		return NULL;
+	do {
+		wanted = MODEL_KEEP("mutex-mend-mark") ? old | MUTEX_WAITERS : old;
+		if (!(old & (MUTEX_LOCKED | MUTEX_WOKEN)))
+			wanted |= MUTEX_WOKEN;
+	} while (!cas_acq_rel(&m->state, &old, wanted)); /* MUTEX-HOLD */
+	if ((old & (MUTEX_LOCKED | MUTEX_WOKEN)) || !MODEL_KEEP("mutex-mend-wake"))
+		return NULL;
+	struct waiter *w = waitq_pop(&m->waiters);
+	uint32_t clear = (w ? 0 : MUTEX_WOKEN) | (waitq_is_empty(&m->waiters) ? MUTEX_WAITERS : 0);
+	if (clear)
+		mutex_change(m, clear, 0);
+	return w;
+}
+
+/* MX6: the mutex is touched only if somebody is present, and so keeps it alive. */
+__attribute__((noinline)) static void mutex_repair(struct mutex *m)
+{
+	struct present *p = &mutex_slot_of(m)->present;
+	struct waiter *w = NULL;
+
+	lock_acquire(&p->lock);
+	if (present_has(p, m) || !MODEL_KEEP("mutex-present")) {
+		lock_acquire(&m->lock);
+		w = mutex_mend(m);
+		lock_release(&m->lock);
+	}
+	lock_release(&p->lock);
+	if (w)
+		waiter_wake(w);
+}
+
+/* Those that nobody has entered since the last round, nor is in. On sysmon, now and then. */
+static void mutex_calm(void)
+{
+	for (uint32_t i = 0; i < PRESENT_SLOTS; i++) {
+		struct mutex_slot *slot = &mutex_slots[i];
+		if (load_rlx(&slot->mode) == MUTEX_QUIET) /* relaxed: looked at again next time */
+			continue;
+		lock_acquire(&slot->present.lock);
+		if (slot->was_entered)
+			slot->was_entered = false;
+		else if (waitq_is_empty(&slot->present.visits) || !MODEL_KEEP("mutex-calm-empty"))
+			store_rlx(&slot->mode, MUTEX_QUIET); /* relaxed: a swap is right, too */
+		lock_release(&slot->present.lock);
+	}
+}
+
+enum mutex_end { MUTEX_UNLOCKED, MUTEX_SEEN, MUTEX_REFUSED };
+
+/* MX6. SEEN: mutex_repair() must follow. REFUSED: mutex_unlock_slow(). */
+static inline enum mutex_end mutex_unlock_fast(struct mutex *m)
+{
+	struct mutex_slot *slot = mutex_slot_of(m);
+	uint32_t held = MUTEX_LOCKED;
+
+	if (likely(load_rlx(&slot->mode) == MUTEX_QUIET)) { /* relaxed: a hint; we look again */
+		if (unlikely(load_rlx(&m->state) != MUTEX_LOCKED)) /* relaxed: we hold it */
+			return MUTEX_REFUSED;
+		store_rel(&m->state, 0); /* MUTEX-HOLD */
+		fence_light();           /* MUTEX-LOOK: the state, then the look at the mode */
+		bool is_quiet = load_rlx(&slot->mode) == MUTEX_QUIET; /* relaxed: ordered by it */
+		return likely(is_quiet || !MODEL_KEEP("mutex-second-look")) ? MUTEX_UNLOCKED
+									    : MUTEX_SEEN;
+	}
+	if (likely(cas_acq_rel(&m->state, &held, 0))) /* MUTEX-HOLD */
+		return MUTEX_UNLOCKED;
+	return MUTEX_REFUSED;
+}
+
 void mutex_check_locked(struct mutex *m)
 {
 	if (unlikely(!(load_rlx(&m->state) & MUTEX_LOCKED))) /* relaxed: our own lock, or misuse */
@@ -217,9 +372,11 @@ void mutex_check_locked(struct mutex *m)
 
 void mutex_unlock(struct mutex *m)
 {
-	uint32_t held = MUTEX_LOCKED;
+	enum mutex_end end = mutex_unlock_fast(m);
 
-	if (unlikely(!cas_acq_rel(&m->state, &held, 0))) /* MUTEX-HOLD */
+	if (unlikely(end == MUTEX_SEEN))
+		mutex_repair(m);
+	else if (unlikely(end == MUTEX_REFUSED))
 		mutex_unlock_slow(m);
 }
 
@@ -236,7 +393,16 @@ __attribute__((noinline)) static void mutex_unlock_otherwise(struct mutex *m)
 {
 	CALL_SCOPE;
 	sanitize_release(m);
-	mutex_unlock_slow(m);
+	if (sanitize_is_on)
+		mutex_unlock(m);
+	else
+		mutex_unlock_slow(m);
+}
+
+__attribute__((noinline)) static void mutex_repair_otherwise(struct mutex *m)
+{
+	CALL_SCOPE;
+	mutex_repair(m);
 }
 
 void goro_mutex_lock(goro_mutex *mutex)
@@ -281,9 +447,15 @@ bool goro_mutex_trylock(goro_mutex *mutex)
 void goro_mutex_unlock(goro_mutex *mutex)
 {
 	struct mutex *m = mutex_of(mutex);
-	uint32_t held = MUTEX_LOCKED;
+	enum mutex_end end = unlikely(sanitize_is_on) ? MUTEX_REFUSED : mutex_unlock_fast(m);
 
-	if (unlikely(sanitize_is_on) ||
-	    unlikely(!cas_acq_rel(&m->state, &held, 0))) /* MUTEX-HOLD */
+	if (unlikely(end == MUTEX_REFUSED))
 		mutex_unlock_otherwise(m);
+	else if (unlikely(end == MUTEX_SEEN))
+		mutex_repair_otherwise(m);
+}
+
+__attribute__((constructor)) static void mutex_install(void)
+{
+	sysmon_calm_hook = mutex_calm;
 }

@@ -273,6 +273,15 @@ static void misuse_unlock_twice(void *arg)
 	goro_mutex_unlock(arg);
 }
 
+/* Somebody has waited for it a moment ago: unlocking goes another way. */
+static void misuse_unlock_twice_after_a_wait(void *arg)
+{
+	goro_mutex_lock(arg);
+	require_eq(goro_mutex_lock_until(arg, goro_now() + GORO_US(100)), -ETIMEDOUT);
+	goro_mutex_unlock(arg);
+	goro_mutex_unlock(arg);
+}
+
 static void misuse_wrunlock_fresh(void *arg)
 {
 	goro_rwmutex_wrunlock(arg);
@@ -339,6 +348,7 @@ static void commit_misuse(void (*misuse)(void *))
 	}
 MISUSE(unlock_fresh)
 MISUSE(unlock_twice)
+MISUSE(unlock_twice_after_a_wait)
 MISUSE(wrunlock_fresh)
 MISUSE(wrunlock_read_locked)
 MISUSE(wrunlock_twice)
@@ -356,6 +366,7 @@ static const struct {
 } misuses[] = {
 	{"unlock_fresh", MUTEX_TEXT},
 	{"unlock_twice", MUTEX_TEXT},
+	{"unlock_twice_after_a_wait", MUTEX_TEXT},
 	{"wrunlock_fresh", WR_TEXT},
 	{"wrunlock_read_locked", WR_TEXT},
 	{"wrunlock_twice", WR_TEXT},

@@ -14,6 +14,8 @@
 
 #define DEADLINE 1000
 
+void (*sysmon_calm_hook)(void);
+
 static uint32_t n_inside, n_done; /* the object under test guards them */
 __attribute__((unused)) static uint32_t n_left; /* users of the object */
 

@@ -3,6 +3,9 @@
  *
  *   src/sync/mutex.c, src/sync/waitq.c -> the explorer
  *
+ * All mutexes share one slot here. It begins quiet, so that the first to queue meets those that
+ * unlock by a store; `calm` is sysmon, which makes it so again.
+ *
  * The clock of the model stands still, so whether a waiter has waited long enough for the hand-off
  * is said by each test: always or never.
  */
@@ -29,6 +32,41 @@ static void setup_hand_off(void)
 {
 	setup_barging();
 	starve_ns = 0;
+}
+
+static void setup_crowded(void)
+{
+	setup_barging();
+	store_rlx(&mutex_slots[0].mode, MUTEX_CROWDED);
+}
+
+static void setup_locked(void)
+{
+	setup_barging();
+	goro_mutex_lock(m);
+}
+
+/* It may stand still behind its last look. */
+static void unlock_and_go_on(void)
+{
+	static atomic_of(uint32_t) other;
+
+	goro_mutex_unlock(m);
+	(void)load_rlx(&other);
+}
+
+/* As one that has seen it locked all the time. */
+static void queue_unlock(void)
+{
+	(void)mutex_lock_queued(m, GORO_FOREVER, true);
+	be_inside();
+	goro_mutex_unlock(m);
+}
+
+static void calm(void)
+{
+	mutex_calm(); /* it may have been entered */
+	mutex_calm();
 }
 
 static void lock_unlock(void)
@@ -95,6 +133,7 @@ static void lock_by_deadline_free(void)
 
 static void is_free(void)
 {
+	explore_check(waitq_is_empty(&mutex_slots[0].present.visits));
 	explore_check(load_rlx(&mutex_of(m)->state) == 0);
 	explore_check(waitq_is_empty(&mutex_of(m)->waiters));
 	explore_check(n_inside == 0);
@@ -159,6 +198,78 @@ static void test_deadline(void)
 		TRY(3, 2), .timeouts = 1});
 }
 
+/* MX5, MX6: who queues turns the slot, those that unlock by a store come to repair. */
+static void test_turn(void)
+{
+	explore_holds(&(struct explore_test){
+		"mutex: two queue at once while it is unlocked by a store",
+		MUTEX(setup_locked, unlock_and_go_on, queue_unlock, queue_unlock, is_free),
+		TRY(3, 2)});
+	explore_holds(&(struct explore_test){
+		"mutex: two queue at once, and the slot is calmed",
+		MUTEX(setup_locked, unlock_and_go_on, queue_unlock, queue_unlock, is_free),
+		.thread[3] = calm, TRY(2, 1)});
+	explore_holds(&(struct explore_test){
+		"mutex: the slot is calmed while they come and go",
+		MUTEX(setup_barging, lock_unlock_twice, lock_unlock, calm, three_were_in),
+		TRY(3, 2)});
+	explore_holds(&(struct explore_test){
+		"mutex: the slot is calmed while they come and go, handed over",
+		MUTEX(setup_hand_off, lock_unlock_twice, lock_unlock, calm, three_were_in),
+		TRY(3, 2)});
+	explore_holds(&(struct explore_test){
+		"mutex: three in a crowded slot that is calmed",
+		MUTEX(setup_crowded, lock_unlock, lock_unlock, lock_unlock, three_were_in),
+		.thread[3] = calm, TRY(2, 1)});
+	explore_holds(&(struct explore_test){
+		"mutex: the last one frees it while the slot is calmed",
+		MUTEX(setup_barging, lock_unlock_free, lock_unlock_free, calm, NULL), TRY(3, 2)});
+	explore_holds(&(struct explore_test){
+		"mutex: one that gave up frees it while the slot is calmed",
+		MUTEX(setup_barging, lock_by_deadline_free, lock_unlock_free, calm, NULL),
+		TRY(2, 1), .timeouts = 1});
+}
+
+#define TURN(...) MUTEX(setup_barging, __VA_ARGS__, NULL)
+
+static void test_turn_negative(void)
+{
+	explore_finds(&(struct explore_test){"mutex: found when who queues passes no heavy fence",
+					     TURN(lock_unlock, lock_unlock, NULL), TRY(2, 1),
+					     .omit = "mutex-heavy-fence"},
+		      "deadlock");
+	explore_finds(&(struct explore_test){"mutex: found when unlocking passes no light fence",
+					     TURN(lock_unlock, lock_unlock, NULL), TRY(2, 1),
+					     .unfence = "mutex_unlock_fast"},
+		      "deadlock");
+	explore_finds(&(struct explore_test){"mutex: found when a second one trusts the fence of "
+					     "the first",
+					     MUTEX(setup_locked, unlock_and_go_on, queue_unlock,
+						   queue_unlock, NULL),
+					     TRY(3, 1), .omit = "mutex-own-fence"},
+		      "deadlock");
+	explore_finds(&(struct explore_test){"mutex: found when unlocking does not look again",
+					     TURN(lock_unlock, lock_unlock, NULL), TRY(2, 1),
+					     .omit = "mutex-second-look"},
+		      "deadlock");
+	explore_finds(&(struct explore_test){"mutex: found when the repair wakes nobody",
+					     TURN(lock_unlock, lock_unlock, NULL), TRY(2, 1),
+					     .omit = "mutex-mend-wake"},
+		      "deadlock");
+	explore_finds(&(struct explore_test){"mutex: found when the repair does not set WAITERS",
+					     TURN(lock_unlock, lock_unlock, lock_unlock),
+					     TRY(3, 1), .omit = "mutex-mend-mark"},
+		      "deadlock");
+	explore_finds(&(struct explore_test){"mutex: found when it is repaired without a visit",
+					     TURN(lock_by_deadline_free, lock_unlock_free, NULL),
+					     TRY(3, 1), .timeouts = 1, .omit = "mutex-present"},
+		      "use after free");
+	explore_finds(&(struct explore_test){"mutex: found when a slot is calmed with somebody in",
+					     TURN(lock_unlock_twice, lock_unlock, calm),
+					     TRY(3, 1), .omit = "mutex-calm-empty"},
+		      "deadlock");
+}
+
 static void test_negative(void)
 {
 	explore_finds(
@@ -177,7 +288,7 @@ static void test_negative(void)
 	explore_finds(&(struct explore_test){"mutex: found when unlocking orders nothing",
 					     MUTEX(setup_barging, lock_unlock, lock_unlock, NULL,
 						   NULL),
-					     TRY(2, 1), .weaken = "goro_mutex_unlock"},
+					     TRY(2, 1), .weaken = "mutex_unlock_fast"},
 		      "data race");
 	explore_finds(&(struct explore_test){"mutex: found when locking orders nothing",
 					     MUTEX(setup_barging, lock_unlock, lock_unlock, NULL,
@@ -190,6 +301,8 @@ int main(void)
 {
 	test_lock();
 	test_deadline();
+	test_turn();
+	test_turn_negative();
 	test_negative();
 	return explore_done();
 }

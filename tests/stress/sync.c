@@ -168,6 +168,40 @@ GORO_CASE(a_mutex_is_freed_by_its_last_user, .timeout_s = 60)
 	run_objects(uses_mutex);
 }
 
+/*
+ * One alone has it all the time, and the others come when sysmon may have found it quiet, or not
+ * yet: unlocking by a store meets those that queue.
+ */
+static bool uses_mutex_by_turns(struct shared *shared, uint64_t *state, int number)
+{
+	enum { LONGEST = 25000 }; /* us: two rounds of sysmon's, and more */
+	int64_t from = goro_now() + GORO_US((int64_t)(tap_random(state) % LONGEST));
+
+	if (number == 0) {
+		while (goro_now() < from) {
+			goro_mutex_lock(&shared->m);
+			odd_if(shared->value++ != shared->twin++);
+			goro_mutex_unlock(&shared->m);
+		}
+	} else {
+		goro_sleep(from - goro_now());
+	}
+	for (int i = shared->n_rounds; i > 0; i--) {
+		lock_somehow(shared, state);
+		change_guarded(shared, state);
+		goro_mutex_unlock(&shared->m);
+	}
+	lock_somehow(shared, state);
+	bool is_last = --shared->n_left == 0;
+	goro_mutex_unlock(&shared->m);
+	return is_last;
+}
+
+GORO_CASE(a_mutex_is_quiet_and_crowded_by_turns, .timeout_s = 60)
+{
+	run_objects(uses_mutex_by_turns);
+}
+
 /* ---- rwmutex ---- */
 
 static void wrlock_somehow(struct shared *shared, uint64_t *state)
