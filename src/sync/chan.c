@@ -173,6 +173,8 @@ static void buffer_exchange(goro_chan *c, void *elem, struct waiter *w)
  */
 static inline enum chan_outcome chan_done(goro_chan *c, struct waiter *w, struct waiter **woken)
 {
+	if (w)
+		sanitize_release(w); /* not by c, which may be no more when w runs: CH4 */
 	if (woken) {
 		*woken = w;
 	} else {
@@ -291,9 +293,9 @@ __attribute__((noinline)) static int send_wait(goro_chan *c, const void *elem,
 	chan_mark_sender(c);
 	waitq_push(&c->senders, &w);
 	int error = waitq_wait(&w, &c->lock, reason, deadline);
-	sanitize_acquire(c);
 	if (error)
 		return error;
+	sanitize_acquire(&w);
 	return w.ok ? 0 : -EPIPE;
 }
 
@@ -310,9 +312,9 @@ __attribute__((noinline)) static int recv_wait(goro_chan *c, void *elem,
 	chan_mark_receiver(c);
 	waitq_push(&c->receivers, &w);
 	int error = waitq_wait(&w, &c->lock, reason, deadline);
-	sanitize_acquire(c);
 	if (error)
 		return error;
+	sanitize_acquire(&w);
 	return w.ok ? 0 : -EPIPE;
 }
 
@@ -465,10 +467,13 @@ void goro_chan_close(goro_chan *c)
 	while ((w = chan_pop(c, &c->receivers))) {
 		if (w->elem)
 			memset(w->elem, 0, c->elem_size);
+		sanitize_release(w);
 		woken_add(&woken, w);
 	}
-	while ((w = chan_pop(c, &c->senders)))
+	while ((w = chan_pop(c, &c->senders))) {
+		sanitize_release(w);
 		woken_add(&woken, w);
+	}
 	chan_unlock(c);
 	while ((w = woken.first)) {
 		woken.first = w->next;

@@ -326,7 +326,7 @@ static int wait_for_any(struct select *s, int64_t deadline)
 	if (race < RACE_WOKEN)
 		return wait_error(race);
 	s->is_open = s->waiters[winner].ok;
-	sanitize_acquire(chan_of(s, winner));
+	sanitize_acquire(&s->waiters[winner]);
 	return (int)s->order[winner];
 }
 

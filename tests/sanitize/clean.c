@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,6 +159,45 @@ static void channels(void)
 	}
 }
 
+/* ---- a channel that its sender frees while the one that it woke has not yet run ---- */
+
+struct two {
+	goro_chan *gone, *other;
+};
+
+static void takes(struct two c, bool is_select)
+{
+	int *value = NULL, *none = NULL;
+	goro_case cases[] = {{.chan = c.gone, .elem = &value}, {.chan = c.other, .elem = &none}};
+
+	if (is_select)
+		goro_select(cases, 2, GORO_FOREVER);
+	else
+		goro_chan_recv(c.gone, &value);
+	if (*value != 5)
+		abort();
+	*value = 6;
+	goro_put(c.other, value);
+}
+
+static void gone_meanwhile(void)
+{
+	for (int i = 0; i < 40; i++) {
+		struct two c = {goro_chan_of(int *, 0), goro_chan_of(int *, 0)};
+		go(takes, c, i % 2);
+		goro_sleep(GORO_MS(1));
+		int *value = malloc(sizeof(*value));
+		*value = 5;
+		goro_put(c.gone, value);
+		goro_chan_unref(c.gone);
+		value = goro_get(c.other, int *);
+		if (*value != 6)
+			abort();
+		free(value);
+		goro_chan_unref(c.other);
+	}
+}
+
 static void until_closed(goro_chan *c)
 {
 	struct odd odd;
@@ -289,6 +329,7 @@ static void main_job(void)
 	arguments();
 	records();
 	channels();
+	gone_meanwhile();
 	closing();
 	unread();
 	timers();
