@@ -6,6 +6,9 @@
  * EP1  A wait has nanoseconds: epoll_pwait2, and where the kernel has none, ppoll on the epoll
  *      descriptor followed by an epoll_wait that does not block.
  *
+ * ThreadSanitizer takes the making of a descriptor for a write, and each use of it for a read. What
+ * orders the two for the runtime's own (NETPOLL-ON) it does not see, so their uses are hidden.
+ *
  * Locking: none.
  */
 #include <errno.h>
@@ -17,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/sanitize.h"
 #include "os/os.h"
 
 #ifndef SYS_epoll_pwait2
@@ -44,12 +48,17 @@ int os_epoll_add(int epoll, int fd, uint32_t events, uint64_t data)
 
 	if (os_fault(OS_FAULT_EPOLL))
 		return -ENOSPC;
-	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+	sanitize_hide(true);
+	int error = epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+	sanitize_hide(false);
+	return error;
 }
 
 void os_epoll_remove(int epoll, int fd)
 {
+	sanitize_hide(true);
 	(void)epoll_ctl(epoll, EPOLL_CTL_DEL, fd, &(struct epoll_event){0});
+	sanitize_hide(false);
 }
 
 /* What is left until a deadline; NULL: for ever. */
@@ -67,15 +76,25 @@ static struct timespec *time_left(int64_t until, struct timespec *left)
 	return left;
 }
 
+/* What is there now. */
+static int epoll_look(int epoll, struct epoll_event *events, int n)
+{
+	sanitize_hide(true);
+	int got = epoll_wait(epoll, events, n, 0);
+	int result = got < 0 ? -errno : got;
+	sanitize_hide(false);
+	return result;
+}
+
 static int wait_without_pwait2(int epoll, struct epoll_event *events, int n, int64_t until)
 {
 	struct timespec left, *timeout = time_left(until, &left);
 	struct pollfd pfd = {.fd = epoll, .events = POLLIN};
 
-	if (until > 0 && ppoll(&pfd, 1, timeout, NULL) < 0)
-		return -errno;
-	int got = epoll_wait(epoll, events, n, 0);
-	return got < 0 ? -errno : got;
+	sanitize_hide(true);
+	int error = until > 0 && ppoll(&pfd, 1, timeout, NULL) < 0 ? -errno : 0;
+	sanitize_hide(false);
+	return error < 0 ? error : epoll_look(epoll, events, n);
 }
 
 int os_epoll_wait(int epoll, struct epoll_event *events, int n, int64_t until)
@@ -83,10 +102,8 @@ int os_epoll_wait(int epoll, struct epoll_event *events, int n, int64_t until)
 	struct timespec left;
 	long got;
 
-	if (until <= 0) {
-		got = epoll_wait(epoll, events, n, 0);
-		return got < 0 ? -errno : (int)got;
-	}
+	if (until <= 0)
+		return epoll_look(epoll, events, n);
 	if (!load_rlx(&has_no_pwait2)) { /* relaxed: seen late, it is found out again */
 		got = syscall(SYS_epoll_pwait2, epoll, events, n, time_left(until, &left), NULL,
 			      (size_t)0);
@@ -112,12 +129,16 @@ void os_eventfd_set(int fd)
 {
 	uint64_t one = 1;
 
+	sanitize_hide(true);
 	(void)!write(fd, &one, sizeof(one));
+	sanitize_hide(false);
 }
 
 void os_eventfd_clear(int fd)
 {
 	uint64_t count;
 
+	sanitize_hide(true);
 	(void)!read(fd, &count, sizeof(count));
+	sanitize_hide(false);
 }

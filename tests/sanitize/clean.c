@@ -284,6 +284,59 @@ static void threads(void)
 	pthread_join(thread, NULL);
 }
 
+/* ---- sockets: whoever asks the poller did not make it ---- */
+
+static void echoes(int fd)
+{
+	char bytes[64];
+	ssize_t n;
+
+	while ((n = goro_read(fd, bytes, sizeof(bytes))) > 0)
+		if (goro_write_all(fd, bytes, (size_t)n) != n)
+			abort();
+	goro_close(fd);
+	goro_put(done, 1);
+}
+
+static void accepts(int listener)
+{
+	int fd;
+
+	while ((fd = goro_accept(listener, NULL, NULL)) >= 0)
+		go(echoes, fd);
+	goro_put(done, 1);
+}
+
+static void asks(const char *address, int n)
+{
+	int fd = goro_dial("unix", address, GORO_FOREVER);
+	char bytes[64] = {0};
+
+	for (int i = 0; i < 50; i++) {
+		if (goro_write_all(fd, bytes, sizeof(bytes)) != sizeof(bytes) ||
+		    goro_read_full(fd, bytes, sizeof(bytes)) != sizeof(bytes))
+			abort();
+		goro_sleep(GORO_US(50) * (i % (n + 1)));
+	}
+	goro_close(fd);
+	goro_put(done, 1);
+}
+
+static void sockets(void)
+{
+	char address[64];
+
+	snprintf(address, sizeof(address), "@goro-clean-%d", (int)getpid());
+	int listener = goro_listen("unix", address);
+	go(accepts, listener);
+	for (int i = 0; i < 8; i++)
+		go(asks, address, i);
+	for (int i = 0; i < 16; i++)
+		(void)goro_get(done, int);
+	goro_close(listener);
+	(void)goro_get(done, int);
+}
+
 /* ---- what goroutines hold when main returns is in use ---- */
 
 static void holds(goro_chan *never)
@@ -334,6 +387,7 @@ static void main_job(void)
 	unread();
 	timers();
 	threads();
+	sockets();
 }
 
 #ifdef MAIN
