@@ -574,22 +574,23 @@ case_make_help_tells_the_targets() {
 }
 
 # Debian 10 and Ubuntu 20.04 have c-ares 1.14 and 1.15, without what is called. A header that
-# cannot be read stands for one that is not there.
+# cannot be read stands for one that is not there. In a folder of their own: where the library is
+# built, they would change what it is built with, while other suites use it.
 case_make_does_without_a_c_ares_that_is_too_old() {
 	mkdir old new none
 	echo 'struct ares_options { int flags; };' >old/ares.h && echo '#error' >none/ares.h
 	{ cat old/ares.h && echo 'struct ares_addrinfo_node { int ai_ttl; }; void ares_getaddrinfo(void);'; } >new/ares.h
-	t env CPATH="$PWD/new" make -C "$top" --no-print-directory -pn help
+	t env CPATH="$PWD/new" make -C "$top" --no-print-directory B="$PWD/build" -pn help
 	want_status 0 && grep -q '^cares_flags := -DGORO_HAVE_CARES$' out || return 1
 	for version in old none; do
-		t env CPATH="$PWD/$version" make -C "$top" --no-print-directory -pn help
+		t env CPATH="$PWD/$version" make -C "$top" --no-print-directory B="$PWD/build" -pn help
 		want_status 0 && grep -q '^cares_flags := *$' out || return 1
 	done
 }
 
 case_make_leaves_out_an_example_whose_header_is_away() {
 	echo '#error' >http_parser.h
-	t env CPATH="$PWD" make -C "$top" --no-print-directory -pn help
+	t env CPATH="$PWD" make -C "$top" --no-print-directory B="$PWD/build" -pn help
 	want_status 0 && grep '^examples := ' out | grep -q /examples/echo || return 1
 	! grep '^examples := ' out | grep -q /examples/httpd
 }
