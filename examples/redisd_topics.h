@@ -212,9 +212,9 @@ static void do_subscribe(struct client *c)
 static void do_unsubscribe(struct client *c)
 {
 	flush(c);
+	if (c->n_words == 1 && !c->subscriptions)
+		reply(c, "*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0");
 	if (!c->mail) { /* it never subscribed: there is nobody else that writes */
-		if (c->n_words == 1)
-			reply(c, "*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0");
 		for (int i = 1; i < c->n_words; i++) {
 			reply(c, "*3\r\n$11\r\nunsubscribe");
 			reply_word(c, c->words[i].data, c->words[i].size);

@@ -402,6 +402,8 @@ redisd_words()
 	many a 40000 >"$work/words"
 	say <"$work/words"
 	is "$(tr -d '\r' <"$work/heard")" "${bad}too big inline request" "redisd: a line that does not end"
+	resp "who subscribed once, and no longer" '*3|$9|subscribe|$1|c|:1|*3|$11|unsubscribe|$1|c|:0|*3|$11|unsubscribe|$-1|:0|+PONG|' \
+		'SUBSCRIBE c\r\nUNSUBSCRIBE\r\nUNSUBSCRIBE\r\nPING\r\n'
 	resp "a subscriber" '*3|$9|subscribe|$1|c|:1|*3|$9|subscribe|$1|d|:2|*2|$4|pong|$0||*3|$11|unsubscribe|$1|c|:1|*3|$11|unsubscribe|$1|d|:0|+PONG|' \
 		'SUBSCRIBE c d\r\nPING\r\nUNSUBSCRIBE c\r\nUNSUBSCRIBE\r\nPING\r\n'
 	resp "UNSUBSCRIBE of what was never subscribed" \
