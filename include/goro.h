@@ -1575,8 +1575,9 @@ GORO_API int goro_group_go(goro_group *g, int (*fn)(void *), void *arg);
  * goro_group_wait - block until all children have ended.
  *
  * Is not cancelled: the children are, through the context above them. Then the group is as new.
- * Returns the error of the child that was first to fail, -ECANCELED for one that ended quietly; 0
- * when all returned 0, or there were none. goro_group_cancel() alone is no error.
+ * Returns the error of the child that was first to fail, -ECANCELED for one that ended quietly
+ * (goro_ctx_error() of the context above tells why, a deadline for example); 0 when all returned 0,
+ * or there were none. goro_group_cancel() alone is no error.
  */
 GORO_API int goro_group_wait(goro_group *g);
 

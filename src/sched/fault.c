@@ -60,8 +60,8 @@ static void *fault_report(void *arg)
 	if (fault.is_overflow)
 		print_to(2,
 			 "fatal error: stack overflow\n[goroutine %lu exceeds its stack of %lu "
-			 "bytes; address 0x%lx, stack pointer 0x%lx; see struct "
-			 "goro_attr.stack_size]\n\n",
+			 "bytes; address 0x%lx, stack pointer 0x%lx; goro_spawn_attr() "
+			 "starts one with more: struct goro_attr.stack_size]\n\n",
 			 (unsigned long)fault.gp->id,
 			 (unsigned long)(fault.gp->stack.hi - fault.gp->stack.lo),
 			 (unsigned long)fault.addr, (unsigned long)fault.sp);
@@ -111,7 +111,8 @@ static void on_quit(int signo, siginfo_t *info, void *context)
 noreturn void stack_overflow_found(struct g *gp)
 {
 	fatal("stack overflow\n[goroutine %lu wrote below its stack of %lu bytes, "
-	      "which has no guard page here; see struct goro_attr.stack_size]",
+	      "which has no guard page here; goro_spawn_attr() starts one with more: "
+	      "struct goro_attr.stack_size]",
 	      (unsigned long)gp->id, (unsigned long)(gp->stack.hi - gp->stack.lo));
 }
 
