@@ -698,7 +698,7 @@ static void locks_and_works(int *n_wrong)
 	work(GORO_MS(15));
 }
 
-static int n_beyond, has_run_ended;
+static int n_beyond, has_run_begun, has_run_ended;
 
 static void unlocks_after_the_run(void *unused)
 {
@@ -712,6 +712,7 @@ static void unlocks_after_the_run(void *unused)
 
 static int leaves_locked_loops(void *unused)
 {
+	store(&has_run_begun, 1);
 	for (int i = 0; i < 4; i++)
 		goro_spawn(unlocks_after_the_run, unused);
 	goro_sleep(GORO_MS(30));
@@ -720,7 +721,7 @@ static int leaves_locked_loops(void *unused)
 
 static void *tells_that_the_run_has_ended(void *unused)
 {
-	while (goro_count() == 0)
+	while (!load(&has_run_begun)) /* not its goroutines, which may be gone before we look */
 		tap_pause(10000);
 	while (goro_count() > 0)
 		tap_pause(10000);
@@ -738,6 +739,7 @@ TAP_CASE(unlocking_is_a_call_that_ends_with_the_run, .id = "PAN-02", .is_race = 
 {
 	for (int i = 0; i < 10; i++) {
 		pthread_t thread;
+		store(&has_run_begun, 0);
 		store(&has_run_ended, 0);
 		require_eq(pthread_create(&thread, NULL, tells_that_the_run_has_ended, NULL), 0);
 		expect_eq(goro_run(leaves_locked_loops, NULL), 4);
