@@ -19,8 +19,9 @@
  * before the next read: requests that come together (pipelining) cost one read and one write.
  * Files and their heads are kept open for a second, small ones whole; large ones go out by
  * sendfile. Nothing is allocated for a connection or a request but the goroutine's stack. Names
- * that begin with a dot are not served. SIGTERM, or SIGINT: idle connections are closed, the others
- * after their request, in ten seconds at most; a second one ends the program at once.
+ * that begin with a dot are not served; links are followed. SIGTERM, or SIGINT: idle connections
+ * are closed, the others after their request, in ten seconds at most; a second one ends the program
+ * at once.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -53,7 +54,7 @@ static goro_sem slots; /* of connections */
 /* ---- connections ---- */
 
 enum phase { IDLE, HEAD, BODY };
-enum field { OTHER, HOST, EXPECT, SINCE, FIELDS };
+enum field { OTHER, HOST, EXPECT, SINCE, CODING, PART, FIELDS };
 
 struct connection {
 	struct connection *next, **at; /* connections.lock */
@@ -266,10 +267,12 @@ static int on_value(http_parser *parser, const char *data, size_t size)
 	struct connection *c = parser->data;
 	if (!c->is_in_value) {
 		c->is_in_value = true;
-		c->field = is_name(c, "host")		       ? HOST
-			   : is_name(c, "expect")	       ? EXPECT
+		c->field = is_name(c, "host")		     ? HOST
+			   : is_name(c, "expect")	     ? EXPECT
 			   : is_name(c, "if-modified-since") ? SINCE
-							       : OTHER;
+			   : is_name(c, "transfer-encoding") ? CODING
+			   : is_name(c, "content-range")     ? PART
+							     : OTHER;
 		c->hosts += c->field == HOST;
 	}
 	if (c->field == OTHER)
@@ -280,6 +283,15 @@ static int on_value(http_parser *parser, const char *data, size_t size)
 	memcpy(c->value[c->field] + *have, data, size);
 	*have += size;
 	return 0;
+}
+
+/* Of a field that came twice, the values stand one behind the other. */
+static bool is_value(const struct connection *c, enum field field, const char *text)
+{
+	size_t size = c->value_size[field];
+	while (size > 0 && (c->value[field][size - 1] == ' ' || c->value[field][size - 1] == '\t'))
+		size--;
+	return size == strlen(text) && strncasecmp(c->value[field], text, size) == 0;
 }
 
 /* The parser stops where we have something to do. */
@@ -470,8 +482,7 @@ static bool get(struct connection *c, const char *path, bool is_kept)
 	}
 	if (error)
 		return answer_error(c, error, is_kept);
-	if (c->value_size[SINCE] == strlen(f->modified) &&
-	    memcmp(c->value[SINCE], f->modified, c->value_size[SINCE]) == 0) {
+	if (is_value(c, SINCE, f->modified)) {
 		put_head(c, "304 Not Modified", is_kept);
 		put(c, "\r\n", 2);
 	} else {
@@ -486,21 +497,30 @@ static bool get(struct connection *c, const char *path, bool is_kept)
 	return is_kept;
 }
 
+static bool is_kept(const struct connection *c)
+{
+	return http_should_keep_alive(&c->parser) && !is_stopping;
+}
+
 /* The body goes to a file that nobody sees, which takes its name when it is whole. */
 static bool put_file(struct connection *c, const char *path)
 {
 	static _Atomic unsigned int uploads;
 	char hidden[64];
 
-	snprintf(hidden, sizeof(hidden), "./.upload-%d-%u", (int)getpid(), uploads++);
-	c->upload = goro_open(hidden, O_WRONLY | O_CREAT | O_EXCL, 0644);
+	do { /* there is one already: of a server that had our id, and was killed */
+		snprintf(hidden, sizeof(hidden), "./.upload-%d-%u", (int)getpid(), uploads++);
+		c->upload = goro_open(hidden, O_WRONLY | O_CREAT | O_EXCL, 0644);
+	} while (c->upload == -EEXIST);
 	if (c->upload < 0)
 		return answer_error(c, c->upload, false);
 	bool is_whole = parse_until(c, &c->is_done) && !c->upload_error;
 	int error = c->upload_error, closed = goro_close(c->upload);
 	c->upload = -1;
-	if (is_whole && !closed && rename(hidden, path) == 0)
-		return answer(c, "201 Created", "", http_should_keep_alive(&c->parser));
+	if (is_whole && !closed && rename(hidden, path) == 0) {
+		file_forget(path);
+		return answer(c, "201 Created", "", is_kept(c));
+	}
 	if (is_whole)
 		error = closed ? closed : -errno;
 	if (unlink(hidden) < 0)
@@ -512,16 +532,19 @@ static bool upload(struct connection *c, const char *path)
 {
 	if (!has_uploads)
 		return answer(c, "403 Forbidden", "", false);
+	if (c->value_size[PART]) /* in place of the whole file it would be lost */
+		return answer(c, "400 Bad Request", "", false);
 	if (c->parser.flags & F_CONTENTLENGTH && c->parser.content_length > (uint64_t)max_upload)
 		return answer(c, "413 Content Too Large", "", false);
 	c->phase = BODY;
 	c->phase_at = c->now;
 	c->body_size = 0;
 	c->upload_error = 0;
-	if (c->value_size[EXPECT] == 12 && !strncasecmp(c->value[EXPECT], "100-continue", 12))
+	if (c->value_size[EXPECT] && c->parser.http_minor > 0) { /* HTTP/1.0 knows no 100 */
+		if (!is_value(c, EXPECT, "100-continue"))
+			return answer(c, "417 Expectation Failed", "", false);
 		put_text(c, "HTTP/1.1 100 Continue\r\n\r\n");
-	else if (c->value_size[EXPECT])
-		return answer(c, "417 Expectation Failed", "", false);
+	}
 	return put_file(c, path);
 }
 
@@ -539,6 +562,8 @@ static bool request(struct connection *c)
 		return answer(c, "400 Bad Request", "", false);
 	if (c->is_too_long)
 		return answer(c, "414 URI Too Long", "", false);
+	if (c->value_size[CODING] && !is_value(c, CODING, "chunked"))
+		return answer(c, "501 Not Implemented", "", false);
 	bool is_read = c->parser.method == HTTP_GET || c->parser.method == HTTP_HEAD;
 	if (!is_read && c->parser.method != HTTP_PUT)
 		return answer(c, "405 Method Not Allowed", "Allow: GET, HEAD, PUT\r\n", false);
@@ -550,8 +575,7 @@ static bool request(struct connection *c)
 		return is_ours ? upload(c, path) : answer(c, "404 Not Found", "", false);
 	if (!parse_until(c, &c->is_done))
 		return false;
-	bool is_kept = http_should_keep_alive(&c->parser) && !is_stopping;
-	return is_ours ? get(c, path, is_kept) : answer(c, "404 Not Found", "", is_kept);
+	return is_ours ? get(c, path, is_kept(c)) : answer(c, "404 Not Found", "", is_kept(c));
 }
 
 /*
@@ -679,6 +703,7 @@ int goro_main(int argc, char **argv)
 		err(2, "%s", argv[optind + 1]);
 	int listener = listen_at(argv[optind]), signo;
 	go(take, listener);
+	go(files_sweep);
 
 	goro_chan_recv(signals, &signo);
 	goro_set_deadline(listener, GORO_POLL);

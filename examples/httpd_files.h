@@ -1,6 +1,7 @@
 /*
  * httpd_files.h - of httpd.c: the files that are served; each is kept open for a second, and small
- * ones whole, so that what many ask for is read once.
+ * ones whole, so that what many ask for is read once. Descriptors are few: [files_sweep] closes
+ * what nobody asked for since.
  *
  *   path -> slot, a lock each -> file, with a reference for who asked
  */
@@ -115,19 +116,29 @@ static int file_open(struct file **out, const char *path)
 	return error;
 }
 
-/* The file, with a reference for the caller. 0, or a negative errno value. */
-static int file_get(struct file **out, const char *path, int64_t now)
+static struct slot *slot_lock(const char *path)
 {
 	uint32_t hash = 2166136261u;
 	for (const char *p = path; *p; p++)
 		hash = (hash ^ (uint8_t)*p) * 16777619u;
 	struct slot *slot = &files[hash % FILES_MAX];
+	goro_mutex_lock(&slot->lock);
+	return slot;
+}
+
+static bool is_old(const struct file *f, int64_t now)
+{
+	return now - f->opened_at > GORO_SEC(1);
+}
+
+/* The file, with a reference for the caller. 0, or a negative errno value. */
+static int file_get(struct file **out, const char *path, int64_t now)
+{
+	struct slot *slot = slot_lock(path);
 	struct file *old = NULL;
 	int error = 0;
 
-	goro_mutex_lock(&slot->lock);
-	if (!slot->file || strcmp(slot->file->path, path) != 0 ||
-	    now - slot->file->opened_at > GORO_SEC(1)) {
+	if (!slot->file || strcmp(slot->file->path, path) != 0 || is_old(slot->file, now)) {
 		old = slot->file;
 		slot->file = NULL;
 		error = file_open(&slot->file, path);
@@ -138,6 +149,32 @@ static int file_get(struct file **out, const char *path, int64_t now)
 	goro_mutex_unlock(&slot->lock);
 	file_drop(old);
 	return error;
+}
+
+/* Another file has taken the name: who asks from now on gets that one. */
+static void file_forget(const char *path)
+{
+	struct slot *slot = slot_lock(path);
+	struct file *old = slot->file;
+	slot->file = NULL;
+	goro_mutex_unlock(&slot->lock);
+	file_drop(old);
+}
+
+static void files_sweep(void)
+{
+	for (;; goro_sleep(GORO_SEC(1))) {
+		for (struct slot *slot = files; slot < files + FILES_MAX; slot++) {
+			struct file *old = NULL;
+			goro_mutex_lock(&slot->lock);
+			if (slot->file && is_old(slot->file, goro_now())) {
+				old = slot->file;
+				slot->file = NULL;
+			}
+			goro_mutex_unlock(&slot->lock);
+			file_drop(old);
+		}
+	}
 }
 
 #endif

@@ -210,6 +210,11 @@ httpd_words()
 	http "a negative length" 400 "PUT /a HTTP/1.1\r\n${host}Content-Length: -1\r\n\r\n"
 	http "a huge length" 400 "PUT /a HTTP/1.1\r\n${host}Content-Length: 99999999999999999999\r\n\r\n"
 	http "an unknown encoding" 501 "PUT /a HTTP/1.1\r\n${host}Transfer-Encoding: gzip\r\n\r\n"
+	http "an encoding besides chunks" 501 "PUT /a HTTP/1.1\r\n${host}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"
+	http "chunks of chunks" 501 "PUT /a HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+	http "a part of a file" 400 "PUT /up HTTP/1.1\r\n${host}Content-Range: bytes 1-1/5\r\nContent-Length: 1\r\n\r\na"
+	http "HTTP/1.0 is not told to continue" 201 "PUT /up HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\na"
+	http "a blank behind a value" "100 201" "PUT /up HTTP/1.1\r\n${host}Expect: 100-continue \r\nTransfer-Encoding: chunked \r\n\r\n0\r\n\r\n"
 	http "a chunk's size that is none" 400 "PUT /a HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\nxyz\r\n"
 	http "an unknown expectation" 417 "PUT /a HTTP/1.1\r\n${host}Expect: tea\r\nContent-Length: 1\r\n\r\na"
 	http "CONNECT" 405 "CONNECT x:1 HTTP/1.1\r\n$host\r\n"
@@ -219,6 +224,10 @@ httpd_words()
 	is "$(cat "$work/www/up")" abcde "httpd: the chunks' file"
 	http "a target too long" 414 "GET /$(many a 2000) HTTP/1.1\r\n$host\r\n"
 	http "a head too large" 431 "GET / HTTP/1.1\r\n${host}A: $(many a 9000)\r\n\r\n"
+	printf "GET /up HTTP/1.1\r\n$host\r\nPUT /up HTTP/1.1\r\n${host}Content-Length: 3\r\n\r\nnewGET /up HTTP/1.1\r\n$host\r\n" \
+		>"$work/words"
+	say <"$work/words"
+	is "$(tail -c 3 "$work/heard")" new "httpd: what was uploaded is served at once"
 	many "GET / HTTP/1.1
 Host: x
 
@@ -229,7 +238,9 @@ Host: x
 
 httpd_uploads()
 {
-	is "$(get /up1 -T "$work/megabytes")" 201 "httpd: an upload, its length told"
+	for i in $(seq 0 99); do : >"$work/www/.upload-$server-$i"; done
+	is "$(get /up1 -T "$work/megabytes")" 201 "httpd: an upload, its length told, and what a killed one left"
+	rm -f "$work/www"/.upload-*
 	same "$work/megabytes" "$work/www/up1" "httpd: whole"
 	curl -s -m 20 -o "$work/got" -T - "http://127.0.0.1:$port/up2" <"$work/megabytes"
 	same "$work/megabytes" "$work/www/up2" "httpd: an upload in chunks"
@@ -273,6 +284,18 @@ httpd_stop()
 	same "$work/megabytes" "$work/got" "httpd: what was on its way at the end went out"
 	wait $idler
 	is $? 0 "httpd: idle connections are closed at the end"
+	serve httpd -u 127.0.0.1:0 "$work/www" || return
+	printf 'PUT /last HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n12345678901234567890' >"$work/words"
+	"$work/say" -k -p 60 -w 1500 -t 20 "$port" <"$work/words" >"$work/heard" &
+	client=$!
+	for i in $(seq 1 100); do
+		ls "$work/www"/.upload-* >"$log" 2>&1 && break
+		sleep 0.05
+	done
+	stopped httpd
+	wait $client
+	is "$(statuses) $(grep -a -c '^Connection: close' "$work/heard") $(cat "$work/www/last")" \
+		"201 1 12345678901234567890" "httpd: an upload that was on its way was taken, as the last"
 }
 
 httpd_load()
@@ -321,6 +344,13 @@ test_httpd()
 	is "$(get /)" 200 "httpd: out of descriptors for a while, then it goes on"
 	grep -q 'accept: Too many open files' "$work/httpd.err"
 	result $? "httpd: and it said so"
+	for i in $(seq 1 60); do
+		head -c 10000 "$work/megabytes" >"$work/www/file$i"
+		get "/file$i" -m 1 >"$log"
+	done
+	sleep 3
+	is "$(for i in 3 13 23 33 43 53; do get "/file$i"; done)" 200200200200200200 \
+		"httpd: files that nobody asks for any more leave their descriptors to others"
 	end $server
 	"$bin/httpd" 127.0.0.1:0 "$work/none" >"$log" 2>&1
 	is $? 2 "httpd: no such folder"
