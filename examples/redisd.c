@@ -1,11 +1,13 @@
 /*
  * redisd.c - a server that speaks Redis's protocol (RESP2): a goroutine for each connection.
  *
- *   usage: redisd [-c CONNECTIONS] [-m MIB] [-i IDLE] ADDRESS
+ *   usage: redisd [-c CONNECTIONS] [-m MIB] [-i IDLE] [-t SECONDS] ADDRESS
  *
  *     -c    how many connections at a time, 10000 if not told; more wait in the kernel's queue
  *     -m    MiB for keys, values and large commands together, 1024 if not told
  *     -i    seconds after which a connection that says nothing is closed; never, if not told
+ *     -t    seconds for the next bytes of a command that has begun, and for the next ones of a
+ *           reply to be taken; 30 if not told
  *     ADDRESS "127.0.0.1:6379", port 0 takes any free one
  *
  *   cc -std=gnu11 -Iinclude examples/redisd.c build/libgoro.a -pthread
@@ -17,8 +19,7 @@
  * what names several keys does one after the other. Replies are gathered in `out`, which goes to
  * the socket before the next read: commands that come together (pipelining) cost one read and one
  * write. A command allocates only what the table keeps. Nothing is saved. A subscriber that does
- * not take its messages is dropped; so is who begins a command, or is sent a reply, and then does
- * nothing for half a minute.
+ * not take its messages is dropped. Commands may be words on a line (inline), without quotes.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -63,11 +64,11 @@ static bool to_deadline(struct client *c, struct word w, int64_t unit, int64_t *
 		reply(c, "-ERR value is not an integer or out of range");
 		return false;
 	}
-	if (n < -GORO_FOREVER / 4 / unit || n > GORO_FOREVER / 4 / unit) {
+	if (n > GORO_FOREVER / 4 / unit) {
 		reply(c, "-ERR invalid expire time");
 		return false;
 	}
-	*deadline = c->now + n * unit;
+	*deadline = n > 0 ? c->now + n * unit : c->now; /* over */
 	return true;
 }
 
@@ -244,11 +245,14 @@ static void do_expire(struct client *c)
 		return;
 	uint64_t hash = hash_of(c->words[1]);
 	struct shard *shard = shard_lock(hash);
-	struct entry *e = *find(shard, c->words[1], hash, c->now);
-	if (e)
-		e->expires_at = deadline; /* past: find() and sweep() take it away */
+	struct entry **at = find(shard, c->words[1], hash, c->now);
+	bool is_there = *at != NULL;
+	if (is_there && deadline <= c->now)
+		entry_remove(shard, at);
+	else if (is_there)
+		(*at)->expires_at = deadline;
 	goro_mutex_unlock(&shard->lock);
-	put_number(c, ':', e != NULL);
+	put_number(c, ':', is_there);
 }
 
 static void do_ttl(struct client *c)
@@ -274,6 +278,10 @@ static void do_dbsize(struct client *c)
 
 static void do_flushall(struct client *c)
 {
+	if (c->n_words > 1 && !is_word(c->words[1], "SYNC") && !is_word(c->words[1], "ASYNC")) {
+		reply(c, "-ERR syntax error");
+		return;
+	}
 	for (struct shard *shard = shards; shard < shards + SHARDS; shard++) {
 		goro_mutex_lock(&shard->lock);
 		for (size_t i = 0; i < shard->n_buckets; i++)
@@ -335,6 +343,20 @@ static const struct command {
 	/* clang-format on */
 };
 
+static void refuse(struct client *c, struct word name)
+{
+	char text[128];
+
+	/* A browser that some page has sent here: first come lines of HTTP, and then commands. */
+	c->has_quit = is_word(name, "POST") || is_word(name, "Host:");
+	int size = name.size < 40 ? (int)name.size : 40;
+	for (int i = 0; i < size; i++) /* no line may end within the reply */
+		if (name.data[i] < ' ')
+			name.data[i] = '?';
+	snprintf(text, sizeof(text), "-ERR unknown command '%.*s'", size, name.data);
+	reply(c, text);
+}
+
 static void execute(struct client *c)
 {
 	const struct command *command = commands;
@@ -344,12 +366,7 @@ static void execute(struct client *c)
 	while (command < end && !is_word(c->words[0], command->name))
 		command++;
 	if (command == end) {
-		int size = c->words[0].size < 40 ? (int)c->words[0].size : 40;
-		for (int i = 0; i < size; i++) /* no line may end within the reply */
-			if (c->words[0].data[i] < ' ')
-				c->words[0].data[i] = '?';
-		snprintf(text, sizeof(text), "-ERR unknown command '%.*s'", size, c->words[0].data);
-		reply(c, text);
+		refuse(c, c->words[0]);
 	} else if (c->n_words < command->least || c->n_words > command->most) {
 		snprintf(text, sizeof(text), "-ERR wrong number of arguments for '%s' command",
 			 command->name);
@@ -445,7 +462,7 @@ static int64_t number(const char *text, int64_t most)
 
 static void options(int argc, char **argv)
 {
-	for (int option; (option = getopt(argc, argv, "c:m:i:")) != -1;) {
+	for (int option; (option = getopt(argc, argv, "c:m:i:t:")) != -1;) {
 		switch (option) {
 		case 'c':
 			max_connections = number(optarg, 1000000);
@@ -456,12 +473,15 @@ static void options(int argc, char **argv)
 		case 'i':
 			idle = GORO_SEC(number(optarg, 1000000));
 			break;
+		case 't':
+			patience = GORO_SEC(number(optarg, 1000000));
+			break;
 		default:
 			optind = argc;
 		}
 	}
 	if (argc - optind != 1)
-		errx(2, "usage: redisd [-c CONNECTIONS] [-m MIB] [-i IDLE] ADDRESS");
+		errx(2, "usage: redisd [-c CONNECTIONS] [-m MIB] [-i IDLE] [-t SECONDS] ADDRESS");
 }
 
 static int listen_at(const char *address)

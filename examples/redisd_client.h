@@ -7,6 +7,7 @@
 #ifndef REDISD_CLIENT_H
 #define REDISD_CLIENT_H
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "redisd_table.h"
@@ -18,9 +19,8 @@ enum {
 	OUT_MAX = 16384,
 };
 #define BULK_MAX (INT64_C(64) << 20) /* bytes of a key or a value */
-#define PATIENCE GORO_SEC(30)
 
-static int64_t idle = GORO_FOREVER;
+static int64_t idle = GORO_FOREVER, patience = GORO_SEC(30);
 
 /* ---- what goes out ---- */
 
@@ -73,15 +73,22 @@ static struct message *message_make(size_t size)
 	return m;
 }
 
-/* Written, within its time. */
-static bool write_out(struct client *c, const void *data, size_t size)
+/* Written, however long it takes a client that goes on taking it. */
+static bool write_out(struct client *c, const char *data, size_t size)
 {
-	int64_t now = goro_now();
-	if (now + PATIENCE / 2 > c->write_deadline) {
-		c->write_deadline = now + PATIENCE;
-		goro_set_write_deadline(c->fd, c->write_deadline);
+	while (size > 0) {
+		int64_t now = goro_now();
+		if (now + patience / 2 > c->write_deadline) {
+			c->write_deadline = now + patience;
+			goro_set_write_deadline(c->fd, c->write_deadline);
+		}
+		ssize_t n = c->is_dropped ? -ECANCELED : goro_write(c->fd, data, size);
+		if (n < 0)
+			return false;
+		data += n;
+		size -= (size_t)n;
 	}
-	return !c->is_dropped && goro_write_all(c->fd, data, size) == (ssize_t)size;
+	return true;
 }
 
 static void send_out(struct client *c, const void *data, size_t size)
@@ -216,7 +223,7 @@ static bool receive(struct client *c)
 	if (!in_make_room(c))
 		return false;
 	flush(c);
-	int64_t limit = is_begun ? PATIENCE : idle;
+	int64_t limit = is_begun ? patience : idle;
 	int64_t wanted = limit == GORO_FOREVER ? limit : c->now + limit;
 	if (wanted < c->read_deadline || wanted - c->read_deadline > limit / 8) {
 		c->read_deadline = wanted;
@@ -263,7 +270,7 @@ static enum parsed bad(struct client *c, const char *what)
 	return BAD;
 }
 
-/* Words with blanks between them, on one line. */
+/* Words with blanks between them, on one line. What quotes would mean, Redis says: none here. */
 static enum parsed parse_inline(struct client *c)
 {
 	char *p = c->in + c->in_at;
@@ -278,8 +285,9 @@ static enum parsed parse_inline(struct client *c)
 		end--;
 	while (p < end) {
 		char *begin = p;
-		while (p < end && *p != ' ' && *p != '\t')
-			p++;
+		for (; p < end && *p != ' ' && *p != '\t'; p++)
+			if (*p == '"' || *p == '\'')
+				return bad(c, "quotes in inline request");
 		if (p > begin && c->n_words == WORDS_MAX)
 			return bad(c, "too many words");
 		if (p > begin)

@@ -200,12 +200,17 @@ static void do_subscribe(struct client *c)
 		mail_wait(c);
 		goro_mutex_lock(&topics_lock);
 		bool is_there = *own_find(c, c->words[i]) != NULL;
-		if (is_there ||
-		    (c->n_subscriptions < TOPICS_MAX && subscribe(c, c->words[i])))
+		bool is_too_many = !is_there && c->n_subscriptions == TOPICS_MAX;
+		if (!is_there && !is_too_many)
+			is_there = subscribe(c, c->words[i]);
+		if (is_there)
 			note_mail(c, "subscribe", c->words[i]);
-		else
-			c->has_ended = true; /* too many, or no memory */
 		goro_mutex_unlock(&topics_lock);
+		if (is_too_many)
+			reply(c, "-ERR too many subscriptions");
+		else if (!is_there)
+			reply_no_memory(c);
+		flush(c);
 	}
 }
 

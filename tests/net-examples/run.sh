@@ -393,6 +393,10 @@ redisd_commands()
 		"-1 1 100 -2 OK -1" "redisd: EXPIRE, TTL"
 	is "$(r expire a -1) $(r exists a) $(r expire a 10)" "1 0 0" "redisd: EXPIRE in the past"
 	is "$(r mset x 1 y 2) $(r del x y none) $(r exists x y)" "OK 2 0" "redisd: MSET, DEL, EXISTS"
+	is "$(r set a 1) $(r expire a -9223372036854775) $(r dbsize) $(r set a 1) $(r expire a 0) $(r dbsize)" \
+		"OK 1 3 OK 1 3" "redisd: EXPIRE long ago, and now: it is gone at once"
+	is "$(r expire a 9223372036854775807)" "ERR invalid expire time" "redisd: EXPIRE too late"
+	is "$(r flushall now)" "ERR syntax error" "redisd: FLUSHALL does not guess"
 	is "$(r nonsense)" "ERR unknown command 'nonsense'" "redisd: an unknown command"
 	is "$(r get)" "ERR wrong number of arguments for 'get' command" "redisd: too few words"
 	timeout 10 redis-cli -p "$port" -x set blob <"$work/megabytes" >"$log"
@@ -442,6 +446,15 @@ redisd_words()
 	resp "commands that a subscriber may not give" \
 		"*3|\$9|subscribe|\$1|c|:1|-ERR Can't execute 'get': only SUBSCRIBE / UNSUBSCRIBE / PING / QUIT are allowed in this context|" \
 		'SUBSCRIBE c\r\nGET a\r\n'
+	resp "a page that sends a browser here" "-ERR unknown command 'POST'|" 'POST / HTTP/1.1\r\nHost: x\r\n\r\nFLUSHALL\r\n'
+	resp "by whatever method" "-ERR unknown command 'OPTIONS'|-ERR unknown command 'Host:'|" 'OPTIONS / HTTP/1.1\r\nHost: x\r\n\r\nFLUSHALL\r\n'
+	resp "quotes are not understood" "+PONG|${bad}quotes in inline request|" 'PING\r\nSET k "a b"\r\nPING\r\n'
+	echo "SUBSCRIBE $(seq -s ' ' 1 1000)
+SUBSCRIBE $(seq -s ' ' 1001 1030)
+PING" >"$work/words"
+	say <"$work/words"
+	is "$(grep -a -c '^subscribe' "$work/heard") $(grep -a -c '^-ERR too many subscriptions' "$work/heard") $(grep -a -c '^pong' "$work/heard")" \
+		"1024 6 1" "redisd: too many topics are refused, and the client stays"
 	(for i in $(seq 1 10); do echo "SUBSCRIBE $(seq -s ' ' 1 900)"; done; echo UNSUBSCRIBE) >"$work/words"
 	say <"$work/words"
 	is "$(grep -a -c 'subscribe' "$work/heard") $(tail -n 1 "$work/heard" | tr -d '\r')" "9900 :0" \
@@ -488,6 +501,28 @@ redisd_topics()
 	is "$(r ping)" PONG "redisd: and the others go on"
 }
 
+redisd_slow()
+{
+	end $server
+	serve redisd -t 2 127.0.0.1:0 || return
+	head -c 12000000 /dev/zero | tr '\0' x >"$work/large"
+	is "$(timeout 10 redis-cli -p "$port" -x set a <"$work/large" 2>&1)" OK "redisd: a value of 12 MB"
+	printf 'GET a\r\nQUIT\r\n' >"$work/words"
+	say -k -l 2000000 -t 20 <"$work/words"
+	is "$(wc -c <"$work/heard")" 12000018 "redisd: who takes it slowly gets all of it"
+	printf 'SUBSCRIBE a\r\n' >"$work/words"
+	"$work/say" -k -l 2000000 -t 20 "$port" <"$work/words" >"$work/heard" 2>"$log" &
+	client=$!
+	for i in $(seq 1 100); do
+		[ "$(timeout 10 redis-cli -p "$port" -x publish a <"$work/large")" = 1 ] && break
+		sleep 0.05
+	done
+	timeout 20 sh -c "while [ \$(wc -c <'$work/heard') -lt 12000000 ]; do sleep 0.1; done"
+	is $? 0 "redisd: and so does a subscriber"
+	kill $client
+	wait $client 2>/dev/null
+}
+
 redisd_limits()
 {
 	end $server
@@ -530,6 +565,7 @@ test_redisd()
 	done
 	[ ! -s "$work/redisd.err" ]
 	result $? "redisd has said nothing"
+	redisd_slow
 	redisd_limits
 }
 

@@ -1,10 +1,12 @@
 /*
  * say.c - a client that says what it is told to, in the pieces that it is told to.
  *
- *   usage: say [-p PIECE] [-w MS] [-k] [-n CONNECTIONS] [-t SECONDS] PORT <what-to-say >the-answer
+ *   usage: say [-p PIECE] [-w MS] [-k] [-l RATE] [-n CONNECTIONS] [-t SECONDS] PORT
+ *              <what-to-say >the-answer
  *
  *     -p    send so many bytes at a time, 65536 if not told; -w: and wait so long after each
  *     -k    keep the sending direction open
+ *     -l    listen to so many bytes a second at most
  *     -n    so many connections besides, which say nothing
  *     -t    how long to wait for the other side to end it, 10 s if not told
  *
@@ -30,7 +32,7 @@ static int pause_ms, connections, seconds = 10;
 static bool is_kept;
 static char *input;
 static size_t input_size, sent;
-static int64_t next_ms;
+static int64_t next_ms, rate, hear_ms;
 
 static int64_t now_ms(void)
 {
@@ -43,7 +45,9 @@ static int dial(int port)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
 	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = socket(AF_INET, SOCK_STREAM, 0), small = 65536;
+	if (rate > 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)) < 0)
+		err(1, "setsockopt");
 	if (fd < 0 || connect(fd, (struct sockaddr *)&at, sizeof(at)) < 0)
 		err(1, "port %d", port);
 	return fd;
@@ -80,6 +84,8 @@ static bool hear(int fd)
 	ssize_t n = recv(fd, data, sizeof(data), MSG_DONTWAIT);
 	if (n > 0 && write(1, data, (size_t)n) != n)
 		err(1, "write");
+	if (n > 0 && rate > 0)
+		hear_ms = now_ms() + n * 1000 / rate;
 	if (n < 0 && errno == ECONNRESET)
 		fprintf(stderr, "reset\n");
 	return n > 0 || (n < 0 && errno == EAGAIN);
@@ -97,21 +103,23 @@ static void talk(int fd)
 			errx(1, "the connection is still open");
 		if (is_saying && next_ms > now)
 			until = next_ms < end_ms ? next_ms : end_ms;
-		struct pollfd p = {fd, POLLIN, 0};
+		if (hear_ms > now)
+			until = hear_ms < until ? hear_ms : until;
+		struct pollfd p = {fd, hear_ms > now ? 0 : POLLIN, 0};
 		if (is_saying && next_ms <= now)
 			p.events |= POLLOUT;
 		if (poll(&p, 1, (int)(until - now)) < 0)
 			err(1, "poll");
 		if (p.revents & POLLOUT)
 			say(fd);
-		if (p.revents & (POLLIN | POLLHUP | POLLERR))
+		if (hear_ms <= now && p.revents & (POLLIN | POLLHUP | POLLERR))
 			is_open = hear(fd);
 	}
 }
 
 int main(int argc, char **argv)
 {
-	for (int option; (option = getopt(argc, argv, "p:w:kn:t:")) != -1;) {
+	for (int option; (option = getopt(argc, argv, "p:w:kl:n:t:")) != -1;) {
 		switch (option) {
 		case 'p':
 			piece = (size_t)atol(optarg);
@@ -121,6 +129,9 @@ int main(int argc, char **argv)
 			break;
 		case 'k':
 			is_kept = true;
+			break;
+		case 'l':
+			rate = atol(optarg);
 			break;
 		case 'n':
 			connections = atoi(optarg);
@@ -133,7 +144,8 @@ int main(int argc, char **argv)
 		}
 	}
 	if (argc - optind != 1)
-		errx(2, "usage: say [-p PIECE] [-w MS] [-k] [-n CONNECTIONS] [-t SECONDS] PORT");
+		errx(2, "usage: say [-p PIECE] [-w MS] [-k] [-l RATE] [-n CONNECTIONS] "
+			"[-t SECONDS] PORT");
 	read_input();
 	int port = atoi(argv[optind]);
 	for (int i = 0; i < connections; i++)
