@@ -3,7 +3,8 @@
  *
  *   usage: proxy [-c CONNECTIONS] [-i IDLE] [-d DIAL] ADDRESS TARGET
  *
- *     -c    how many at a time, 1000 if not told; more wait in the kernel's queue
+ *     -c    how many at a time, 1000 if not told, or as many as there are descriptors for: six
+ *           each; more wait in the kernel's queue
  *     -i    seconds after which a pair that moves no byte is closed, 300 if not told
  *     -d    seconds that the target has to take a connection, 5 if not told
  *     ADDRESS "127.0.0.1:5433", port 0 takes any free one; TARGET "127.0.0.1:5432"
@@ -14,8 +15,8 @@
  *          <- socket <- pipe <- socket <-            stay in the kernel: splice(2)
  *
  * Prints "listening on 127.0.0.1:5433". The end of one direction is passed on, and the other goes
- * on (half-close). SIGTERM, or SIGINT: no more connections are taken, those that are there have
- * five seconds to end; a second one ends the program at once.
+ * on (half-close); an error of either ends both. SIGTERM, or SIGINT: no more connections are taken,
+ * those that are there have five seconds to end; a second one ends the program at once.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -26,11 +27,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "goro.h"
 
-enum { CHUNK = 65536 }; /* what a pipe holds */
+enum {
+	CHUNK = 65536,	/* what a pipe holds */
+	PAIR_FILES = 6, /* two sockets, two pipes */
+	OTHER_FILES = 16,
+};
 
 static const char *target;
 static int64_t max_connections = 1000, idle = GORO_SEC(300), dial = GORO_SEC(5);
@@ -218,6 +224,30 @@ static void options(int argc, char **argv)
 		errx(2, "usage: proxy [-c CONNECTIONS] [-i IDLE] [-d DIAL] ADDRESS TARGET");
 }
 
+/*
+ * Were more taken than there are descriptors for, those that wait for the others' would all wait.
+ */
+static void connections_limit(void)
+{
+	rlim_t wanted = OTHER_FILES + PAIR_FILES * (rlim_t)max_connections;
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		err(1, "getrlimit");
+	if (files.rlim_cur < wanted) {
+		files.rlim_cur = wanted < files.rlim_max ? wanted : files.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+			err(1, "setrlimit");
+	}
+	if (files.rlim_cur >= wanted)
+		return;
+	max_connections = files.rlim_cur < OTHER_FILES + PAIR_FILES
+				  ? 1
+				  : (int64_t)((files.rlim_cur - OTHER_FILES) / PAIR_FILES);
+	warnx("%lld connections at a time: there are %llu descriptors", (long long)max_connections,
+	      (unsigned long long)files.rlim_cur);
+}
+
 static int listen_at(const char *address)
 {
 	int listener = goro_listen("tcp4", address);
@@ -237,6 +267,7 @@ int goro_main(int argc, char **argv)
 {
 	options(argc, argv);
 	target = argv[optind + 1];
+	connections_limit();
 	goro_sem_init(&slots, max_connections);
 	goro_chan *signals = goro_chan_of(int, 1);
 	if (!signals || goro_signal_notify(signals, SIGTERM) < 0 ||

@@ -702,6 +702,13 @@ proxy_descriptors()
 	say -n 30 -k -t 1 </dev/null
 	say -t 20 <"$work/little"
 	same "$work/little" "$work/heard" "proxy: out of descriptors for a while, then it goes on"
+	clients=
+	for i in $(seq 1 30); do
+		"$work/say" -t 10 "$port" <"$work/little" >"$work/heard.$i" 2>>"$log" &
+		clients="$clients $!"
+	done
+	wait $clients
+	is "$(cat "$work"/heard.* | wc -c)" 90000 "proxy: more at once than there are descriptors for: all have their turn"
 	end $server
 	end $echo
 }
