@@ -25,6 +25,8 @@
 #define MAXSTOPPED_DEFAULT 256     /* goroutines stopped by a signal at a time: GORO_MAXSTOPPED */
 #define SYSMON_MIN_NS INT64_C(1000000)
 #define SYSMON_SOON_NS INT64_C(20000)
+/* A timer so near is not left to sysmon: OW5, NW3. */
+#define TIMER_NEAR_NS (2 * SYSMON_MIN_NS)
 #define SLOW_HEAT 16u             /* FN8: so much that is due goes before a slow ring */
 #define ARGS_MAX 1024u             /* bytes of arguments that go() copies */
 #define NAME_MAX_BYTES 32u         /* a goroutine's name, with its end */

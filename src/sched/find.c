@@ -32,6 +32,10 @@
  *      counts as one, if no timer and no descriptor is waited for: a pair gives a reason to wake an
  *      M with every value, and each wake takes it the time of fifty. Who submits work meanwhile
  *      relies on that spinner as on any other (WAKE-SLEEP), which then looks so much later.
+ * FN10 Who gives up the last P needs no heavy fence: no light side has a P at that moment, and who
+ *      gets one does so under sched.lock, and so sees this one idle, the count of spinners gone
+ *      down and the keeper's role taken, since all of that was done under it. Light sides without a
+ *      P make a full fence (wake_outside). An M that cannot find anything to steal does not spin.
  *
  * Locking: sched.lock to release and acquire Ps. Go: findRunnable, stealWork, pollWork in
  * runtime/proc.go.
@@ -280,11 +284,40 @@ static bool may_spin(struct m *mp)
 	uint32_t busy = load_acq(&sched.n_procs) - /* PROCS-SET */
 			load_rlx(&idle.n_p);       /* relaxed: a heuristic */
 
-	return mp->is_spinning || 2 * load_rlx(&idle.n_spinning) < busy; /* relaxed: a guess, WK2 */
+	/* Timers of idle Ps are left to who spins already: it has slept until they are due. */
+	return mp->is_spinning ||
+	       (busy > 1 && 2 * load_rlx(&idle.n_spinning) < busy); /* relaxed: a guess, WK2 */
 }
 
-/* Give the P away. False: there is a reason to stay (the global queue, or the world stops). */
-static bool release_p_to_idle(struct m *mp)
+static void spinning_stop(struct m *mp)
+{
+	if (!mp->is_spinning)
+		return;
+	mp->is_spinning = false;
+	add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */
+}
+
+/* Before the heavy fence after which every new timer breaks our sleep. False: another M does it. */
+static bool keeper_take(void)
+{
+	if (xchg_acq_rel(&sched.keeper_taken, 1)) /* KEEP-TAKE */
+		return false;
+	note_clear(&sched.keeper_note);
+	/* relaxed, both: ordered by the fence */
+	store_rlx(&sched.keeper_polls, load_acq(&netpoll_is_on)); /* NETPOLL-ON */
+	store_rlx(&sched.keeper_until, TIMER_NEVER);
+	return true;
+}
+
+/* How the P was given away: FN10. */
+struct release {
+	bool is_last, is_keeper;
+};
+
+/*
+ * Give the P away. False: there is a reason to stay (the global queue, or the world stops).
+ */
+static bool release_p_to_idle(struct m *mp, struct release *how)
 {
 	lock_acquire(&sched.lock);
 	/* relaxed: written under the lock; a hint */
@@ -294,6 +327,12 @@ static bool release_p_to_idle(struct m *mp)
 	}
 	idle_put_p(release_p(mp));
 	on_way_begin(mp);
+	/* relaxed: under the lock */
+	how->is_last = load_rlx(&idle.n_p) == load_acq(&sched.n_procs); /* PROCS-SET */
+	if (how->is_last && MODEL_KEEP("last-spinner-locked"))
+		spinning_stop(mp);
+	if (how->is_last && MODEL_KEEP("last-keeper-locked"))
+		how->is_keeper = keeper_take();
 	lock_release(&sched.lock);
 	return true;
 }
@@ -346,7 +385,7 @@ static bool reacquire_quietly(struct m *mp, struct glist *ready)
 	 */
 	/* relaxed: a hint, written just now */
 	if (!ready->head || work_is_visible(&first) ||
-	    first <= load_rlx(&sched.coarse_now) + 2 * SYSMON_MIN_NS || !owed_may_be(ready))
+	    first <= load_rlx(&sched.coarse_now) + TIMER_NEAR_NS || !owed_may_be(ready))
 		return false;
 	lock_acquire(&sched.lock);
 	struct p *pp = load_rlx(&sched.is_start_wanted) ? NULL : idle_get_p(); /* relaxed: so */
@@ -390,18 +429,6 @@ static void keeper_wait(int64_t first, struct glist *ready)
 		(void)note_sleep_until(&sched.keeper_note, first);
 }
 
-/* Before the heavy fence after which every new timer breaks our sleep. False: another M does it. */
-static bool keeper_take(void)
-{
-	if (xchg_acq_rel(&sched.keeper_taken, 1)) /* KEEP-TAKE */
-		return false;
-	note_clear(&sched.keeper_note);
-	/* relaxed, both: ordered by the fence */
-	store_rlx(&sched.keeper_polls, load_acq(&netpoll_is_on)); /* NETPOLL-ON */
-	store_rlx(&sched.keeper_until, TIMER_NEVER);
-	return true;
-}
-
 /*
  * Sleep until the first timer of all Ps, or until a descriptor is ready, unless there is work.
  * True: look at everything again; false: nobody waits for either.
@@ -435,28 +462,36 @@ static bool keeper_sleep(bool has_work, int64_t first, struct glist *ready)
 }
 
 /*
+ * One for two, since a heavy one calls the kernel and interrupts other CPUs.
+ */
+static void sleep_fence(bool is_last)
+{
+	if (is_last)
+		fence_seq_cst(); /* WAKE-SLEEP, KEEP-SLEEP: FN10 */
+	else
+		fence_heavy(); /* WAKE-SLEEP, KEEP-SLEEP: we idle, then the look at all */
+}
+
+/*
  * Nothing to run. Returns with a P (true: look again), or false when the run has ended.
  */
 static bool sleep_until_woken(struct m *mp)
 {
-	if (!release_p_to_idle(mp))
+	struct release how = {0};
+
+	if (!release_p_to_idle(mp, &how))
 		return true;
 	mp->armed_timer = false;
-	if (mp->is_spinning) {
+	if (mp->is_spinning)
 		rest(mp);
-		mp->is_spinning = false;
-		add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */
-	}
-	for (;;) {
+	spinning_stop(mp);
+	for (;; how.is_last = false) {
 		struct glist ready = {0};
 		int64_t first;
-		bool is_keeper = keeper_take();
-		/*
-		 * One for two, since the kernel has to be called for it, and other CPUs
-		 * interrupted.
-		 */
+		bool is_keeper = how.is_last && MODEL_KEEP("last-keeper-locked") ? how.is_keeper :
+										   keeper_take();
 		if (MODEL_KEEP("wake-sleep-fence"))
-			fence_heavy(); /* WAKE-SLEEP, KEEP-SLEEP: we idle, then the look at all */
+			sleep_fence(how.is_last);
 		bool has_work = work_is_visible(&first) &&
 				(is_keeper || MODEL_KEEP("wake-recheck"));
 		if (is_keeper)

@@ -301,7 +301,7 @@ static void *queue_on_g0(void *arg)
 	if (is_over)
 		return mp->g0_sp; /* the G is buried where it stands: it may be in the queue */
 	globq_put(gp);
-	wake();
+	wake_outside();
 	if (!mp->locked_g && !stop_m(mp))
 		return mp->g0_sp;
 	return schedule(mp);

@@ -71,7 +71,7 @@ static void ready_outside(struct g *gp)
 	}
 	g_transition(gp, G_WAITING, G_RUNNABLE);
 	globq_put(gp);
-	wake();
+	wake_outside();
 	outside_leave();
 }
 
@@ -85,11 +85,13 @@ void ready(struct g *gp)
 	}
 	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
 	g_transition(gp, G_WAITING, G_RUNNABLE);
-	if (likely(pp != NULL))
+	if (likely(pp != NULL)) {
 		put_runnable(pp, gp, true);
-	else
+		wake();
+	} else {
 		globq_put(gp);
-	wake();
+		wake_outside();
+	}
 }
 
 static void list_runnable(struct p *pp, struct glist *list)
@@ -124,8 +126,12 @@ void ready_list(struct glist *list)
 			ready_outside(gp);
 		return;
 	}
-	list_runnable(load_rlx(&mp->p), list); /* relaxed: our own */
-	wake();
+	struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
+	list_runnable(pp, list);
+	if (pp)
+		wake();
+	else
+		wake_outside();
 }
 
 static void *yield_on_g0(void *arg)

@@ -158,7 +158,7 @@ struct g *pinned_next(struct m *mp)
 	if (load_rlx(&mp->p)) /* relaxed: our own */
 		start_m(release_p(mp), false);
 	else
-		wake();
+		wake_outside();
 	if (!locked_wait_for_p(mp))
 		return NULL;
 	lock_acquire(&sched.lock);

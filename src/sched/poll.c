@@ -11,9 +11,10 @@
  * NW2  Waits are counted where they begin and end, each P its own, so that counting costs no atomic
  *      operation; only the sum means something, and one that is taken while they change may be
  *      wrong: sysmon asks again.
- * NW3  An M whose P is the only busy one would become the keeper if it finds nothing, and asks
- *      then; but while events come several at a time it asks before, without blocking: giving the
- *      P away and taking it again costs a heavy fence.
+ * NW3  An M whose P is the only busy one becomes the keeper if it finds nothing, and asks then: to
+ *      give up the last P is cheap (FN10). But while events come several at a time and a timer is
+ *      near it asks before, without blocking, since a keeper that wakes up near a timer looks at
+ *      everything, and wakes others.
  *
  * NW4  Sysmon brings less at a time than a P uses up until it comes again: else the P would never
  *      find its queues empty, sysmon alone would ask, and all that is ready would lie in one long
@@ -30,6 +31,7 @@
  * runtime/proc.go.
  */
 #include "event/netpoll.h"
+#include "event/timer.h"
 #include "os/os_io.h"
 #include "queue/globq.h"
 #include "sched/sched.h"
@@ -52,7 +54,7 @@ int poll_start(struct polled *(*at)(int fd))
 	os_sigpipe_quiet();
 	if (!m_self() && !outside_enter())
 		return 0;
-	fence_light(); /* KEEP-SLEEP: the poller is on, then the note */
+	fence_seq_cst(); /* KEEP-SLEEP: the poller is on, then the note */
 	keeper_break(); /* from now on it sleeps in the poller */
 	if (!m_self())
 		outside_leave();
@@ -148,15 +150,22 @@ static struct g *ask_now(struct p *pp)
 	return gp;
 }
 
+/* NW3 */
+static bool asks_as_keeper(struct p *pp)
+{
+	/* relaxed: a hint */
+	if (load_rlx(&idle.n_p) + 1 < load_acq(&sched.n_procs)) /* PROCS-SET */
+		return false;
+	int64_t near = load_rlx(&sched.coarse_now) + TIMER_NEAR_NS; /* relaxed: a hint */
+	return !pp->poll_heat || timers_first(&pp->timers) > near;
+}
+
 struct g *poll_network(struct p *pp)
 {
 	/* relaxed: the keeper asks */
 	if (load_rlx(&sched.keeper_taken) || !poll_has_waits())
 		return NULL;
-	/* All others are idle: this M asks as the keeper, at once. Relaxed: a hint. */
-	if (!pp->poll_heat && load_rlx(&idle.n_p) + 1 >= load_acq(&sched.n_procs)) /* PROCS-SET */
-		return NULL;
-	return ask_now(pp);
+	return asks_as_keeper(pp) ? NULL : ask_now(pp);
 }
 
 struct g *poll_by_turns(struct p *pp)
@@ -207,7 +216,7 @@ void poll_if_nobody_does(int64_t now)
 	for (struct g *gp = ready.head; gp; gp = gp->link)
 		g_transition(gp, G_WAITING, G_RUNNABLE);
 	globq_put_urgent(&ready); /* NW6 */
-	wake();
+	wake_outside();
 }
 
 void poll_hurry(void)

@@ -173,6 +173,7 @@ void poll_outside_in_child(void); /* of fork() */
 
 /* After work was published: wake an M unless one is looking already. WAKE-SUBMIT. */
 void wake(void);
+void wake_outside(void); /* by who has no P: FN10 */
 /* A timer was put into a heap. May be on g0. */
 void timer_was_armed(struct m *mp, int64_t when);
 /* Let an M run this P, which the caller holds. */

@@ -159,7 +159,7 @@ static int spawn_outside(const struct spawn_request *r, const struct spawn_heap 
 	add_rlx(&sched.n_spawned_outside, 1); /* relaxed: a statistic */
 	sanitize_release(gp);
 	globq_put(gp);
-	wake();
+	wake_outside();
 	return 0;
 }
 

@@ -23,6 +23,10 @@
  * WK3  A start for which no M was idle leaves the P idle and asks the starter for a thread. It is
  *      made good by whoever comes first: the new M, or one that would go idle. It takes an idle P
  *      and looks, since those who submitted meanwhile relied on it (starter.c, SR1).
+ * WK4  Who counted itself and starts no spinner after all takes that back under the same lock under
+ *      which it found so. The P that it found taken may be given up just after: who submits then
+ *      must not rely on a spinner that never comes. (Two plain threads did: the second G lay in
+ *      the global queue while all Ms slept.)
  *
  * Locking: sched.lock for the idle lists. Go: wakep, startm, ready in runtime/proc.go.
  */
@@ -205,13 +209,13 @@ static void start_new_m(struct p *pp, bool is_spinning)
 {
 	bool must_wake = false;
 
+	if (is_spinning)
+		add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN: WK4 */
 	if ((is_spinning && !limit_is_reached()) || !start_bound(pp)) {
 		world_put_away(pp);
 		must_wake = ask_for_m();
 		lock_release(&sched.lock);
 	}
-	if (is_spinning)
-		add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */
 	if (must_wake)
 		starter_wake();
 }
@@ -219,10 +223,10 @@ static void start_new_m(struct p *pp, bool is_spinning)
 void start_m_locked(struct p *pp, bool is_spinning)
 {
 	if (unlikely(load_rlx(&sched.run_state) == RUN_ENDING)) { /* relaxed: under the lock */
+		if (is_spinning)
+			add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN: WK4 */
 		world_put_away(pp);
 		lock_release(&sched.lock);
-		if (is_spinning)
-			add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */
 		return;
 	}
 	struct m *mp = idle_get_m();
@@ -259,8 +263,8 @@ static void wake_slow(void)
 	lock_acquire(&sched.lock);
 	struct p *pp = idle_get_p();
 	if (!pp) {
+		add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN: WK4 */
 		lock_release(&sched.lock);
-		add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */
 		return;
 	}
 	start_m_locked(pp, true);
@@ -276,11 +280,21 @@ void wake(void)
 		wake_slow();
 }
 
+void wake_outside(void)
+{
+	if (MODEL_KEEP("wake-outside-fence"))
+		fence_seq_cst(); /* WAKE-SUBMIT: FN10 */
+	wake();
+}
+
 void timer_was_armed(struct m *mp, int64_t when)
 {
 	if (unlikely(!mp) && !outside_enter())
 		return; /* the run has ended, and its heaps with it */
+	GORO_ASSERT(!mp || load_rlx(&mp->p)); /* relaxed: our own */
 	fence_light(); /* KEEP-ADD: first_when of the heap, then the look at the keeper */
+	if (unlikely(!mp) && MODEL_KEEP("arm-outside-fence"))
+		fence_seq_cst(); /* KEEP-ADD: FN10 */
 	if (load_rlx(&sched.keeper_taken)) { /* relaxed: ordered by the fence */
 		if (when < load_rlx(&sched.keeper_until)) /* relaxed: likewise */
 			keeper_break();

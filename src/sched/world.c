@@ -253,7 +253,8 @@ static void distribute(struct p *own)
 	while (n_busy)
 		start_m(busy[--n_busy], false);
 	sysmon_wake_if_asleep();
-	wake(); /* more than 64 busy Ps, timers, the global queue: one M looks and wakes the next */
+	/* More than 64 busy Ps, timers, the global queue: one M looks and wakes the next. */
+	wake_outside();
 }
 
 void world_start(void)

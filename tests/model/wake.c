@@ -18,7 +18,7 @@ static atomic_of(uint32_t) n_taken;
 static struct timer far_timer, near_timer;
 static uint32_t n_fired;
 static bool begins_late, has_begun;
-static uint32_t n_submitted;
+static atomic_of(uint32_t) n_submitted;
 
 static void setup_2(void)
 {
@@ -116,7 +116,7 @@ static void reserve_worker(void)
 
 static void submit(void)
 {
-	put_runnable(&ps[0], &gs[n_submitted++], true);
+	put_runnable(&ps[0], &gs[add_rlx(&n_submitted, 1)], true);
 	wake();
 }
 
@@ -134,20 +134,20 @@ static void submit_2(void)
 /* Into the ring, as timers do. */
 static void submit_ring(void)
 {
-	put_runnable(&ps[0], &gs[n_submitted++], false);
+	put_runnable(&ps[0], &gs[add_rlx(&n_submitted, 1)], false);
 	wake();
 }
 
 static void submit_globally(void)
 {
-	globq_put(&gs[n_submitted++]);
+	globq_put(&gs[add_rlx(&n_submitted, 1)]);
 	wake();
 }
 
 /* OW1: the wake is owed. The G of thread 0 runs on, and sysmon comes by. */
 static void submit_owed(void)
 {
-	put_runnable(&ps[0], &gs[n_submitted++], false);
+	put_runnable(&ps[0], &gs[add_rlx(&n_submitted, 1)], false);
 	wake_later(&ps[0]);
 	explore_start(SYSMON);
 }
@@ -160,17 +160,46 @@ static void sysmon_comes(void)
 /* The time is over when the G of thread 0 stops: OW2. */
 static void submit_and_look(void)
 {
-	put_runnable(&ps[0], &gs[n_submitted++], false);
+	put_runnable(&ps[0], &gs[add_rlx(&n_submitted, 1)], false);
 	wake_later(&ps[0]);
 	if (load_rlx(&ps[0].wake_at))
 		store_rlx(&ps[0].wake_at, 1);
 	(void)owed_look(&ps[0]);
 }
 
+/* Threads 1 and 2 are plain ones. */
+static void setup_plain(void)
+{
+	explore_name(&n_taken, 4, "n_taken");
+	model_sched_setup(1, 1);
+	sched.n_m = n_given = 3;
+	ms[1].id = ms[2].id = 0;
+	far_timer = (struct timer){.when = FAR, .fire = on_time};
+	timer_start(&ps[0].timers, &far_timer);
+}
+
+static void submit_outside(void)
+{
+	globq_put(&gs[add_rlx(&n_submitted, 1)]);
+	wake_outside();
+}
+
+static void submit_outside_2(void)
+{
+	submit_outside();
+	submit_outside();
+}
+
+/* It saw an idle P and no spinner when it had submitted what was taken since. */
+static void wakes_late(void)
+{
+	wake_slow();
+}
+
 static void all_taken(void)
 {
 	model_sched_check();
-	explore_check(load_rlx(&n_taken) == n_submitted);
+	explore_check(load_rlx(&n_taken) == load_rlx(&n_submitted));
 }
 
 static void all_fired(void)
@@ -237,6 +266,18 @@ static void test_wake(void)
 		      "FAR");
 }
 
+#define PLAIN                                                                                     \
+	.setup = setup_plain,                                                                     \
+	.thread = {worker, wakes_late, submit_outside_2, reserve_worker, reserve_worker,   \
+		   reserve_worker},                                                               \
+	.finish = all_taken, .may_end_blocked = true, .asleep = 0x38
+
+static void test_outside(void)
+{
+	explore_holds(&(struct explore_test){"wake: WK4, one wakes late while another submits",
+					     PLAIN, TRY(3, EXPLORE_NONE), .is_slow = true});
+}
+
 static void test_owed(void)
 {
 	explore_holds(&(struct explore_test){"wake: one G, owed, and sysmon pays", OWED,
@@ -271,6 +312,7 @@ static void test_keeper(void)
 int main(void)
 {
 	test_wake();
+	test_outside();
 	test_owed();
 	test_keeper();
 	return explore_done();
