@@ -12,8 +12,11 @@
  * DL3  The last M to go idle wakes a keeper whose timer was stopped, so that it becomes idle
  *      too, and the report does not wait for a time that means nothing any more. Whoever stops a
  *      timer does not, since most are stopped, and a wake-up costs more than all the rest.
+ * DL4  Threads, and those of them that are blocked, are counted one after the other; in between one
+ *      may wake another and end, and no count shows either. So all is looked at once more: whoever
+ *      acted has left something in a queue, a timer, a wait for a descriptor, or n_foreign_woken.
  *
- * Locking: the caller holds sched.lock. Go: checkdead in runtime/proc.go.
+ * Locking: the caller holds sched.lock. Order: DEAD-WOKEN. Go: checkdead in runtime/proc.go.
  */
 #include "base/fatal.h"
 #include "event/timer.h"
@@ -59,14 +62,25 @@ static bool something_can_happen(void)
 	return has_timers() || poll_has_waits();
 }
 
+/* Under sched.lock. Threads that nobody knows of, or that have acted meanwhile: DL4. */
+static bool others_may_act(void)
+{
+	uint32_t n_woken = load_acq(&sched.n_foreign_woken); /* DEAD-WOKEN: the count is as new */
+	int known = (int)sched.n_m + 2 + sanitize_threads() + /* sysmon and the starter */
+		    poll_outside_threads() +
+		    (int)load_rlx(&sched.n_foreign_blocked); /* relaxed: DL4 */
+	if (os_threads_exceed(known))
+		return true;
+	fence_heavy(); /* DEAD-WOKEN: the number of threads, then the second look */
+	return load_rlx(&sched.n_foreign_woken) != n_woken || /* relaxed: ordered by the fence */
+	       something_can_happen();
+}
+
 void deadlock_check(void)
 {
 	if (something_can_happen())
 		return;
-	int known = (int)sched.n_m + 2 + sanitize_threads() + /* sysmon and the starter */
-		    poll_outside_threads() +
-		    (int)load_rlx(&sched.n_foreign_blocked); /* relaxed: see DL2 */
-	if (os_threads_exceed(known)) {
+	if (others_may_act()) {
 		if (xchg_rlx(&is_suspected, 1) == 0) /* relaxed: sysmon looks in its own time */
 			sysmon_wake_if_asleep();
 		return;

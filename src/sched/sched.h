@@ -29,6 +29,7 @@ struct sched {
 	uint32_t max_m;                    /* lock */
 	atomic_of(uint32_t) run_state;     /* enum run_state; RUN-STATE */
 	atomic_of(uint32_t) n_foreign_blocked; /* plain threads that wait in a goro call */
+	atomic_of(uint32_t) n_foreign_woken; /* how often one of them was woken; DL4 */
 	/* Of a run, from here on: zeroed when one begins. */
 	struct p *p[MAXPROCS_LIMIT];       /* world stopped to write */
 	atomic_of(uint32_t) n_procs;       /* world stopped to write */

@@ -146,8 +146,10 @@ static inline void waiter_wake(struct waiter *w)
 	 * Before the wake: from here on the thread may act, and a deadlock is none
 	 * (deadlock.c, DL2).
 	 */
-	if (waiter_is_stuck_thread(w))
-		add_rlx(&sched.n_foreign_blocked, (uint32_t)-1); /* relaxed: ordered by the note */
+	if (waiter_is_stuck_thread(w)) {
+		add_rlx(&sched.n_foreign_blocked, (uint32_t)-1); /* relaxed: ordered by the next */
+		add_acq_rel(&sched.n_foreign_woken, 1);          /* DEAD-WOKEN: the count */
+	}
 	note_wake(w->note);
 }
 

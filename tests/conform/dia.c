@@ -351,6 +351,47 @@ GORO_CASE(a_thread_of_the_programs_own_is_no_deadlock, .id = "DIA-01")
 	pthread_join(thread, NULL);
 }
 
+struct relay {
+	goro_chan *first, *second;
+	unsigned int delay_us;
+};
+
+static void *thread_passes_on(void *arg)
+{
+	struct relay *r = arg;
+	goro_chan_recv(r->first, NULL);
+	goro_chan_send(r->second, NULL);
+	return NULL;
+}
+
+static void *thread_wakes_and_ends(void *arg)
+{
+	struct relay *r = arg;
+	usleep(r->delay_us);
+	goro_chan_send(r->first, NULL);
+	return NULL;
+}
+
+/* DL4: while threads are counted, one of them wakes the other, which was blocked, and is gone. */
+GORO_CASE(a_thread_that_is_woken_by_one_that_ends_is_no_deadlock, .id = "DIA-01", .procs = "1,2",
+	  .is_race = true)
+{
+	struct relay r = {goro_chan_make(0, 0), goro_chan_make(0, 0), 0};
+	int64_t end = tap_now() + GORO_SEC(tap_seconds);
+	uint64_t seed = tap_seed();
+	while (tap_now() < end) {
+		pthread_t threads[2];
+		r.delay_us = (unsigned int)(tap_random(&seed) % 100);
+		require_eq(pthread_create(&threads[0], NULL, thread_passes_on, &r), 0);
+		require_eq(pthread_create(&threads[1], NULL, thread_wakes_and_ends, &r), 0);
+		goro_chan_recv(r.second, NULL);
+		pthread_join(threads[0], NULL);
+		pthread_join(threads[1], NULL);
+	}
+	goro_chan_unref(r.first);
+	goro_chan_unref(r.second);
+}
+
 static void *thread_receives_for_ever(void *unused)
 {
 	goro_chan_recv(goro_chan_make(0, 0), NULL);
