@@ -405,10 +405,9 @@ GORO_API ssize_t goro_writev(int fd, const struct iovec *parts, int n);
  * goro_recv, goro_send, goro_recvfrom, goro_sendto - as the POSIX calls of these names.
  *
  * Return what goro_read() and goro_write() do; of a datagram 0 bytes are a datagram, and to receive
- * no bytes takes one. With
- * MSG_DONTWAIT -EAGAIN when they would have to wait; MSG_WAITALL does not wait for all, as with any
- * descriptor that does not block: goro_read_full(). Block as goro_read() and goro_write(). Go:
- * net.UDPConn, net.UnixConn: ReadFrom, WriteTo.
+ * no bytes takes one. With MSG_DONTWAIT, or MSG_ERRQUEUE, -EAGAIN when they would have to wait;
+ * MSG_WAITALL does not wait for all, as with any descriptor that does not block: goro_read_full().
+ * Block as goro_read() and goro_write(). Go: net.UDPConn, net.UnixConn: ReadFrom, WriteTo.
  *
  * goro_recvmsg, goro_sendmsg - as the POSIX calls of these names; descriptors that are received are
  * close-on-exec.

@@ -23,6 +23,9 @@
 #include "os/os.h"
 #include "os/os_io.h"
 
+/* The kernel never waits for a message of the error queue, whatever the socket is. */
+#define DOES_NOT_WAIT (MSG_DONTWAIT | MSG_ERRQUEUE)
+
 /* The arguments of any call here. */
 struct rw {
 	int fd;
@@ -268,7 +271,7 @@ ssize_t goro_recvfrom(int fd, void *data, size_t size, int flags, struct sockadd
 
 	if (unlikely(is_nothing(fd, size)))
 		return 0;
-	if (flags & MSG_DONTWAIT)
+	if (flags & DOES_NOT_WAIT)
 		return call_once(op_recv, &rw, POLL_READ);
 	return read_call(op_recv, &rw, flags ? 0 : size);
 }
@@ -282,8 +285,8 @@ ssize_t goro_recvmsg(int fd, struct msghdr *message, int flags)
 {
 	struct rw rw = {.fd = fd, .data = message, .flags = flags};
 
-	return flags & MSG_DONTWAIT ? call_once(op_recvmsg, &rw, POLL_READ)
-				    : read_call(op_recvmsg, &rw, 0);
+	return flags & DOES_NOT_WAIT ? call_once(op_recvmsg, &rw, POLL_READ)
+				     : read_call(op_recvmsg, &rw, 0);
 }
 
 ssize_t goro_write(int fd, const void *data, size_t size)

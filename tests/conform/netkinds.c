@@ -285,6 +285,19 @@ GORO_CASE(mptcp_talks)
 	pair_close(p);
 }
 
+/* The kernel does not wait for one, and a deadline is none of its business. */
+GORO_CASE(the_error_queue_is_not_waited_for)
+{
+	struct pair p = pair_of(UDP), plain = plain_pair_of(UDP);
+	struct msghdr message = {0};
+	char data[8];
+	expect_eq(goro_recvmsg(p.a, &message, MSG_ERRQUEUE), -EAGAIN);
+	expect_eq(goro_recv(p.a, data, sizeof(data), MSG_ERRQUEUE), -EAGAIN);
+	expect_eq(goro_recvmsg(plain.a, &message, MSG_ERRQUEUE), -EAGAIN);
+	pair_close(p);
+	pair_close(plain);
+}
+
 GORO_CASE(no_memory_to_read_into_is_EFAULT, .procs = "1")
 {
 	struct pair p = pair_of(TCP);
