@@ -629,6 +629,13 @@ static int look_again(struct fd *f, int number)
 	return error ? error : forget(f, number, 0);
 }
 
+int fd_prepare(void)
+{
+	CALL_SCOPE;
+
+	return poll_start(polled_at);
+}
+
 int fd_add(int number, enum fd_kind kind)
 {
 	int error = poll_start(polled_at);

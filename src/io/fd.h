@@ -155,6 +155,8 @@ void fd_unlock_life(struct fd *f, enum poll_side side, uint32_t life);
  * closed behind our back begins anew. 0, -EPERM: a plain file; -ENOMEM, -ENOSPC, -EMFILE, -EBADF.
  */
 int fd_add(int number, enum fd_kind kind);
+/* What fd_add() needs besides a descriptor: the poller. 0, or -EMFILE and the like. */
+int fd_prepare(void);
 
 /* FD7: the descriptor itself; FD_GONE, which the caller has set, goes. Within its CALL_SCOPE. */
 int fd_close_now(struct fd *f, int number);

@@ -39,13 +39,17 @@ int goro_accept(int fd, struct sockaddr *address, socklen_t *size)
 {
 	const struct fd *f = fd_known(fd);
 	enum fd_kind kind = f ? fd_kind_of(f) : FD_SOCKET;
+	int error = f ? 0 : fd_prepare();
+
+	if (error)
+		return error; /* before a connection is taken: it stays in the queue */
 	int got = (int)io_call(fd, POLL_READ, op_accept,
 			       &(struct accept_call){fd, address, size, size ? *size : 0});
 
 	if (got < 0)
 		return got;
 	CALL_SCOPE;
-	int error = f ? fd_add(got, kind) : goro_fd_add(got);
+	error = f ? fd_add(got, kind) : goro_fd_add(got);
 	if (error) {
 		(void)os_fd_close(got);
 		return error;

@@ -302,6 +302,36 @@ GORO_CASE(no_descriptor_left_is_said_at_once, .id = "NET-15", .procs = "1,4")
 	goro_close(listener);
 }
 
+/* The poller needs two numbers when the first descriptor comes: before a connection is taken. */
+GORO_CASE(an_accept_that_has_no_poller_takes_no_connection, .id = "NET-15", .procs = "1,4")
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(at);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), taken;
+	char data[4];
+	require_eq(bind(listener, (struct sockaddr *)&at, size), 0);
+	require_eq(listen(listener, 1), 0);
+	require_eq(getsockname(listener, (struct sockaddr *)&at, &size), 0);
+	require_eq(connect(fd, (struct sockaddr *)&at, size), 0);
+	require_eq(write(fd, "ping", 4), 4);
+	struct rlimit was, now;
+	require(getrlimit(RLIMIT_NOFILE, &was) == 0);
+	int lowest = dup(0);
+	close(lowest);
+	for (int more = 0; more < 3; more++) {
+		now = (struct rlimit){(rlim_t)(lowest + more), was.rlim_max};
+		require(setrlimit(RLIMIT_NOFILE, &now) == 0);
+		expect_eq(goro_accept(listener, NULL, NULL), -EMFILE);
+	}
+	require(setrlimit(RLIMIT_NOFILE, &was) == 0);
+	expect_ge(taken = goro_accept(listener, NULL, NULL), 0);
+	expect_eq(goro_read_full(taken, data, 4), 4);
+	goro_close(taken);
+	close(fd);
+	close(listener);
+}
+
 /* ---- Unix sockets whose listener has no room ---- */
 
 struct crowd {
