@@ -448,7 +448,7 @@ GORO_API ssize_t goro_write_all(int fd, const void *data, size_t size);
  * known to the poller or not.
  *
  * flags: SPLICE_F_MOVE, SPLICE_F_MORE; one of the two ends of goro_splice() must be a pipe. Block
- * until some bytes can be copied.
+ * until some bytes can be copied; for a size of 0 not at all.
  * Return how many bytes, at least one; 0 at the end of `from`; or an error.
  * Go: io.Copy, where the ends allow it.
  */

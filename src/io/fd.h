@@ -15,7 +15,8 @@
  *      on a number that has become another descriptor's.
  * FD5  FD_CLOSING and the deadlines are written, then waiters are kicked (PO5).
  * FD7  FD_GONE: close(2) is being made. Whoever calls then finds the number unknown, but must not
- *      wait for the descriptor as for one that the poller never knew: no event will come.
+ *      wait for the descriptor as for one that the poller never knew: no event will come, and
+ *      poll(2) is not told of the close.
  * FD8  The write lock of a number that the poller does not know is one life's: goro_close() takes
  *      it away from who has it and ends who queues, and polled.generation, under polled.lock, tells
  *      them so, as it tells who waits outside of the poller.
@@ -173,6 +174,10 @@ typedef ssize_t io_op(const void *args);
 /* native.c: the operation on a descriptor that the poller does not know: it may block. */
 ssize_t io_native(int number, enum poll_side side, io_op *op, const void *args);
 int native_close(int number);
+/* FD7: until nobody closes the number any more. Between goro_syscall_enter() and its end. */
+void fd_wait_gone(int number);
+/* FD8: another one tells who waited outside of the poller that the number is another's. */
+uint32_t fd_life(int number);
 /*
  * The write lock of a number that the poller does not know, for goro_write_all(); kept while the
  * thread blocks. 0, -ENOMEM, or as io_begin(). 0 or -EBADF: it has been closed meanwhile, FD8.

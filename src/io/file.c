@@ -90,6 +90,7 @@ struct copy {
 	off_t *from_at, *to_at;
 	size_t size;
 	unsigned int flags;
+	uint32_t from_life, to_life; /* FD8 */
 };
 
 static ssize_t op_sendfile(const void *args)
@@ -107,16 +108,26 @@ static ssize_t op_splice(const void *args)
 			    copy->flags);
 }
 
-/* One end was not ready. NULL: the poller does not know it, and it does not block. */
-static int end_wait_for(struct io *io, int number, int events)
+/* One end was not ready. NULL: the poller does not know it. */
+static int end_wait_for(const struct copy *copy, struct io *io, int number, int events)
 {
 	if (io)
 		return io_wait(io);
 	goro_syscall_enter();
+	fd_wait_gone(number); /* poll(2) would not be told of the close */
 	int got = os_fd_poll(number, events, OS_FOREVER);
 	goro_syscall_exit();
 	(void)call_enter(); /* we are in a call still */
-	return got < 0 ? got : 0;
+	bool is_another = fd_life(copy->from) != copy->from_life ||
+			  fd_life(copy->to) != copy->to_life;
+	return got < 0 ? got : is_another ? -EBADF : 0;
+}
+
+/* Both would rather block: what does not wait then is a time limit of the kernel's, or a flag. */
+static bool has_given_up(const struct copy *copy, const struct io *in, const struct io *out)
+{
+	return !in && !out && os_fd_is_nonblocking(copy->from) <= 0 &&
+	       os_fd_is_nonblocking(copy->to) <= 0;
 }
 
 /*
@@ -126,12 +137,15 @@ static int end_wait_for(struct io *io, int number, int events)
 static int copy_wait(const struct copy *copy, struct io *in, struct io *out)
 {
 	const int for_reads = POLLIN | POLLRDHUP;
+
+	if (has_given_up(copy, in, out))
+		return -EAGAIN;
 	int got = os_fd_poll(copy->from, for_reads, GORO_POLL);
 
 	if (got == 0)
-		return end_wait_for(in, copy->from, for_reads);
+		return end_wait_for(copy, in, copy->from, for_reads);
 	if (got > 0 && (got = os_fd_poll(copy->to, POLLOUT, GORO_POLL)) == 0)
-		return end_wait_for(out, copy->to, POLLOUT);
+		return end_wait_for(copy, out, copy->to, POLLOUT);
 	return got < 0 ? got : 0; /* it has become ready meanwhile */
 }
 
@@ -203,7 +217,7 @@ static ssize_t copy_begun(const struct copy *copy, io_op *op, struct io *in)
 }
 
 /* Each side has a record: the run may end while we wait for the other, or block. */
-static ssize_t copy_known(const struct copy *copy, io_op *op)
+static ssize_t copy_between(const struct copy *copy, io_op *op)
 {
 	CALL_SCOPE;
 	struct fd_hold hold;
@@ -225,21 +239,33 @@ static ssize_t copy_known(const struct copy *copy, io_op *op)
 	return n;
 }
 
-static ssize_t copy_call(const struct copy *copy, io_op *op)
+/* Of no bytes the kernel says at once what there is to say. */
+static ssize_t copy_call(struct copy copy, io_op *op)
 {
-	if (fd_known(copy->from) || fd_known(copy->to))
-		return copy_known(copy, op);
-	return io_native(copy->to, POLL_WRITE, op, copy);
+	if (copy.size == 0)
+		return op(&copy);
+	if (call_is_canceled())
+		return -ECANCELED;
+	os_sigpipe_quiet();
+	copy.from_life = fd_life(copy.from);
+	copy.to_life = fd_life(copy.to);
+	return copy_between(&copy, op);
 }
 
 ssize_t goro_sendfile(int to, int from, off_t *at, size_t size)
 {
-	return copy_call(&(struct copy){.from = from, .to = to, .from_at = at, .size = size},
+	return copy_call((struct copy){.from = from, .to = to, .from_at = at, .size = size},
 			 op_sendfile);
 }
 
 ssize_t goro_splice(int from, off_t *from_at, int to, off_t *to_at, size_t size,
 		    unsigned int flags)
 {
-	return copy_call(&(struct copy){from, to, from_at, to_at, size, flags}, op_splice);
+	return copy_call((struct copy){.from = from,
+				       .to = to,
+				       .from_at = from_at,
+				       .to_at = to_at,
+				       .size = size,
+				       .flags = flags},
+			 op_splice);
 }

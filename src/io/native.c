@@ -43,8 +43,14 @@ static bool native_wait(int number, enum poll_side side)
 				    os_fd_poll(number, events, OS_FOREVER) >= 0);
 }
 
-/* FD8. Of a number that nobody has written to with goro_write_all() it may say too little. */
-static uint32_t life_of(int number)
+void fd_wait_gone(int number)
+{
+	while (was_gone(number))
+		;
+}
+
+/* Of a number that nobody has written to with goro_write_all() it may say too little. */
+uint32_t fd_life(int number)
 {
 	const struct fd *f = fd_at(number);
 
@@ -54,7 +60,7 @@ static uint32_t life_of(int number)
 __attribute__((noinline)) ssize_t io_native(int number, enum poll_side side, io_op *op,
 					    const void *args)
 {
-	uint32_t life = life_of(number);
+	uint32_t life = fd_life(number);
 	ssize_t n;
 
 	if (unlikely(call_is_canceled()))
@@ -62,10 +68,10 @@ __attribute__((noinline)) ssize_t io_native(int number, enum poll_side side, io_
 	os_sigpipe_quiet();
 	goro_syscall_enter();
 	while ((n = op(args)) == -EAGAIN && native_wait(number, side))
-		if (life_of(number) != life)
+		if (fd_life(number) != life)
 			break;
 	/* The number is another's, or will be; or it was closed between the call and the look. */
-	if (n == -EAGAIN && (life_of(number) != life || os_fd_is_nonblocking(number) < 0))
+	if (n == -EAGAIN && (fd_life(number) != life || os_fd_is_nonblocking(number) < 0))
 		n = -EBADF;
 	goro_syscall_exit();
 	return n;
@@ -97,8 +103,7 @@ int fd_lock_unknown(struct io *io, struct fd_hold *hold, int number)
 
 	while ((error = lock_once(io, hold, number)) == -EAGAIN) {
 		goro_syscall_enter();
-		while (was_gone(number))
-			;
+		fd_wait_gone(number);
 		goro_syscall_exit();
 	}
 	return error;

@@ -137,6 +137,8 @@ struct connect_call {
 static ssize_t op_connect(const void *args)
 {
 	const struct connect_call *call = args;
+
+	fd_wait_gone(call->fd); /* the waits below would not be told of the close */
 	int error = os_socket_connect(call->fd, call->address, call->size);
 	bool was_connected = error == -EISCONN;
 

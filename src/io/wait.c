@@ -44,6 +44,7 @@ static int wait_native(int number, int events, int64_t deadline)
 	if (call_is_canceled())
 		return -ECANCELED;
 	goro_syscall_enter();
+	fd_wait_gone(number); /* poll(2) would not be told of the close */
 	int got = os_fd_poll(number, events, deadline);
 	goro_syscall_exit();
 	return got ? got : -ETIMEDOUT;

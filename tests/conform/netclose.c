@@ -196,6 +196,65 @@ GORO_CASE(who_closes_what_is_being_closed_does_not_close, .id = "NET-09")
 	expect_eq(goro_close(p.b), 0);
 }
 
+static struct sockaddr_in connects_to;
+
+static ssize_t call_connect(struct caller *c)
+{
+	return goro_connect(c->fd, (struct sockaddr *)&connects_to, sizeof(connects_to));
+}
+
+static ssize_t call_splice_from(struct caller *c)
+{
+	int file = memfd_create("file", MFD_CLOEXEC);
+	ssize_t n = goro_splice(c->fd, NULL, file, NULL, 10, 0);
+	close(file);
+	return n;
+}
+
+/* A thread that waits in the kernel is not told of a close. */
+static void meet_a_slow_close(int fd, ssize_t (*call)(struct caller *), int64_t deadline)
+{
+	struct caller c = {.fd = fd, .call = call, .deadline = deadline};
+	int closed = 1;
+	slow.n = slow.is_over = 0;
+	store(&slow.fd, fd);
+	require_eq(goro_spawn(closes_slowly, &closed), 0);
+	wait_for(load(&slow.n) == 1);
+	require_eq(goro_spawn(call_it, &c), 0);
+	goro_sleep(GORO_MS(5)); /* it is in its call now, or has been */
+	add(&slow.is_over, 1);
+	expect_eq(caller_result(&c), -EBADF);
+	wait_for(load(&slow.is_over) == 2);
+	expect_eq(closed, 0);
+	store(&slow.fd, -1);
+}
+
+GORO_CASE(no_call_waits_for_what_is_being_closed, .id = "NET-09")
+{
+	struct pair p[] = {pair_of(TCP), pair_of(TCP), pair_of(UNIX_STREAM), pair_of(PIPE)};
+	meet_a_slow_close(p[0].a, call_read, 0);
+	meet_a_slow_close(p[1].a, call_wait_in, 0);
+	meet_a_slow_close(p[2].a, call_wait_in, goro_now() + GORO_SEC(60));
+	meet_a_slow_close(p[3].a, call_splice_from, 0);
+	for (int i = 0; i < 4; i++)
+		expect_eq(goro_close(p[i].b), 0);
+
+	struct pair full = pair_of(TCP); /* only for its numbers */
+	int l = listener(0), queue[3];
+	connects_to = loopback(port_of(l));
+	for (int i = 0; i < 3; i++) {
+		queue[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		(void)!connect(queue[i], (struct sockaddr *)&connects_to, sizeof(connects_to));
+	}
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	require_eq(goro_fd_add(fd), 0);
+	meet_a_slow_close(fd, call_connect, 0);
+	for (int i = 0; i < 3; i++)
+		close(queue[i]);
+	expect_eq(goro_close(l), 0);
+	pair_close(full);
+}
+
 /* Whoever begins a call while it is closed must not wait for a descriptor that is nearly gone. */
 static void calls_until_closed(void *arg)
 {

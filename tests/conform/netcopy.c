@@ -123,7 +123,7 @@ GORO_CASE(splice_does_not_wait_for_the_end_that_is_ready, .is_race = true)
 	expect_eq(goro_close(p.a), 0);
 }
 
-/* ---- what ends a copy that waits for the other end ---- */
+/* ---- ends that the poller does not know ---- */
 
 static int copies_to;
 
@@ -131,6 +131,80 @@ static ssize_t call_splice(struct caller *c)
 {
 	return goro_splice(c->fd, NULL, copies_to, NULL, 10, 0);
 }
+
+static void set_flags(struct pair p, int flags)
+{
+	require_eq(fcntl(p.a, F_SETFL, flags), 0);
+	require_eq(fcntl(p.b, F_SETFL, flags), 0);
+}
+
+/* It waits, asleep, until `from` has something. */
+static void expect_a_copy(struct pair from, int to)
+{
+	struct caller c = {.fd = from.a, .call = call_splice};
+	struct timespec before, after;
+	copies_to = to;
+	require_eq(goro_spawn(call_it, &c), 0);
+	wait_for(load(&c.id) != 0);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+	goro_sleep(GORO_MS(50));
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+	int64_t ns = GORO_SEC(after.tv_sec - before.tv_sec) + after.tv_nsec - before.tv_nsec;
+	expect_lt(ns, GORO_MS(25) * TAP_SLOWER);
+	expect(!load(&c.is_over));
+	expect_eq(write(from.b, "abc", 3), 3);
+	expect_eq(caller_result(&c), 3);
+}
+
+GORO_CASE(a_copy_of_unknown_ends_waits_for_the_one_that_is_not_ready, .is_idle = true)
+{
+	int file = memfd_create("file", MFD_CLOEXEC);
+	for (int i = 0; i < 4; i++) {
+		struct pair from = plain_pair_of(PIPE), to = plain_pair_of(UNIX_STREAM);
+		set_flags(from, i & 1 ? O_NONBLOCK : 0);
+		set_flags(to, i & 2 ? O_NONBLOCK : 0);
+		expect_a_copy(from, to.b);
+		expect_a_copy(from, file);
+		pair_close(from);
+		pair_close(to);
+	}
+	close(file);
+}
+
+GORO_CASE(a_copy_of_unknown_ends_that_block_says_what_the_kernel_says)
+{
+	struct pair from = plain_pair_of(UNIX_STREAM), pipe = plain_pair_of(PIPE);
+	struct timeval limit = {.tv_usec = 20000};
+	require_eq(setsockopt(from.a, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
+	expect_eq(goro_splice(from.a, NULL, pipe.b, NULL, 10, 0), -EAGAIN);
+	expect_eq(goro_splice(pipe.a, NULL, from.b, NULL, 10, SPLICE_F_NONBLOCK), -EAGAIN);
+	pair_close(from);
+	pair_close(pipe);
+}
+
+GORO_CASE(a_copy_of_nothing_is_done_at_once)
+{
+	struct pair p = pair_of(TCP), pipe = pair_of(PIPE);
+	struct caller reader = {0};
+	int file = memfd_create("file", MFD_CLOEXEC);
+	off_t at = 0;
+	caller_start(&reader, call_read, p.a); /* it has the side */
+	for (int i = 0; i < 2; i++) {
+		expect_eq(goro_splice(p.a, NULL, pipe.b, NULL, 0, 0), 0);
+		expect_eq(goro_splice(pipe.a, NULL, p.b, NULL, 0, 0), 0);
+		expect_eq(goro_sendfile(p.b, file, &at, 0), 0);
+		expect_eq(goro_set_deadline(p.b, GORO_POLL), 0);
+		expect_eq(goro_set_deadline(pipe.a, GORO_POLL), 0);
+	}
+	expect_eq(goro_sendfile(-1, file, &at, 0), -EBADF);
+	expect_eq(goro_close(p.a), 0);
+	expect_eq(caller_result(&reader), -EBADF);
+	expect_eq(goro_close(p.b), 0);
+	pair_close(pipe);
+	close(file);
+}
+
+/* ---- what ends a copy that waits for the other end ---- */
 
 enum ending { CLOSED, LATE, LATE_BEFORE, ENDINGS };
 
