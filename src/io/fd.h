@@ -22,7 +22,8 @@
  *      them so, as it tells who waits outside of the poller.
  * FD9  A copy between two descriptors has a side of each, and waits for one of them at a time. What
  *      ends calls on the other (a close, a deadline) is looked at after the wait was published, and
- *      kicks it, by copies_with, which is written before (PO5).
+ *      kicks it, by copies_with, which is written before (PO5). While it queues for a side it looks
+ *      now and then.
  *
  * FD6 stands in fd.c.
  *

@@ -85,6 +85,8 @@ int goro_open(const char *path, int flags, ...)
 
 /* ---- from one descriptor to another ---- */
 
+#define QUEUE_LOOK_NS GORO_MS(10)
+
 struct copy {
 	int from, to;
 	off_t *from_at, *to_at;
@@ -108,6 +110,24 @@ static ssize_t op_splice(const void *args)
 			    copy->flags);
 }
 
+/* What ends the call at one of its ends, whether that is had or not: a close, a deadline; or 0. */
+static int end_look(int number, enum poll_side side, uint32_t life)
+{
+	struct io end = {.fd = fd_known(number), .side = side, .deadline = OS_FOREVER};
+
+	if (fd_life(number) != life)
+		return -EBADF;
+	int64_t left = end.fd ? io_time_left(&end) : 0;
+	return left < 0 ? (int)left : 0;
+}
+
+static int ends_look(const struct copy *copy)
+{
+	int error = end_look(copy->from, POLL_READ, copy->from_life);
+
+	return error ? error : end_look(copy->to, POLL_WRITE, copy->to_life);
+}
+
 /* One end was not ready. NULL: the poller does not know it. */
 static int end_wait_for(const struct copy *copy, struct io *io, int number, int events)
 {
@@ -118,9 +138,7 @@ static int end_wait_for(const struct copy *copy, struct io *io, int number, int 
 	int got = os_fd_poll(number, events, OS_FOREVER);
 	goro_syscall_exit();
 	(void)call_enter(); /* we are in a call still */
-	bool is_another = fd_life(copy->from) != copy->from_life ||
-			  fd_life(copy->to) != copy->to_life;
-	return got < 0 ? got : is_another ? -EBADF : 0;
+	return got < 0 ? got : ends_look(copy);
 }
 
 /* Both would rather block: what does not wait then is a time limit of the kernel's, or a flag. */
@@ -149,13 +167,33 @@ static int copy_wait(const struct copy *copy, struct io *in, struct io *out)
 	return got < 0 ? got : 0; /* it has become ready meanwhile */
 }
 
-/* A side of a descriptor, if the poller knows it. */
-static int copy_begin(struct io *io, int number, enum poll_side side, bool *is_known)
+/*
+ * A side of a descriptor, if the poller knows it. Who queues for one end is not told of what
+ * happens at the other, and must not keep a close of that one waiting: it looks now and then. We
+ * do not let the other end kick the queue, because it is rare that two copy to one.
+ */
+static int copy_begin(struct io *io, const struct copy *copy, enum poll_side side, bool *is_known)
 {
+	int number = side == POLL_READ ? copy->from : copy->to, error;
 	struct fd *f = fd_known(number);
+	int64_t until = GORO_POLL;
 
 	*is_known = f != NULL;
-	return f ? io_begin(io, f, number, side) : 0;
+	if (!f)
+		return ends_look(copy);
+	while ((error = io_begin_until(io, f, number, side, until)) == -ETIMEDOUT) {
+		error = ends_look(copy);
+		if (error)
+			return error;
+		until = os_now() + QUEUE_LOOK_NS;
+	}
+	if (error)
+		return error;
+	io->deadline = OS_FOREVER;
+	error = ends_look(copy); /* the number may have become another's before it was had */
+	if (error)
+		io_end(io);
+	return error;
 }
 
 /* One that the poller does not know may block. */
@@ -195,7 +233,7 @@ static ssize_t copy_begun(const struct copy *copy, io_op *op, struct io *in)
 	struct fd_hold hold;
 	struct io out;
 	bool has_out;
-	ssize_t n = copy_begin(&out, copy->to, POLL_WRITE, &has_out);
+	ssize_t n = copy_begin(&out, copy, POLL_WRITE, &has_out);
 
 	if (n)
 		return n;
@@ -223,7 +261,7 @@ static ssize_t copy_between(const struct copy *copy, io_op *op)
 	struct fd_hold hold;
 	struct io in;
 	bool has_in;
-	ssize_t n = copy_begin(&in, copy->from, POLL_READ, &has_in);
+	ssize_t n = copy_begin(&in, copy, POLL_READ, &has_in);
 
 	if (n)
 		return n;

@@ -266,4 +266,61 @@ GORO_CASE(either_end_ends_a_copy_that_waits_for_one, .id = "NET-07")
 			end_a_copy(i & 1, i & 2, how, i & 4);
 }
 
+/* Another uses one end, for which the copy queues; the other end is closed, or is late. */
+static void end_a_copy_that_queues(bool queues_for_to, enum ending how)
+{
+	struct pair from = pair_of(TCP), to = pair_of(PIPE);
+	struct caller other = {0}, copy = {0};
+	copies_to = to.b;
+	if (queues_for_to)
+		caller_start(&other, call_write_much, to.b);
+	else
+		caller_start(&other, call_read, from.a);
+	caller_start(&copy, call_splice, from.a);
+	if (how == LATE)
+		set_late(queues_for_to ? from.a : to.b, queues_for_to, GORO_MS(1));
+	else
+		expect_eq(goro_close(queues_for_to ? from.a : to.b), 0);
+	expect_eq(caller_result(&copy), how == CLOSED ? -EBADF : -ETIMEDOUT);
+	expect(!load(&other.is_over));
+	if (how == LATE || !queues_for_to)
+		expect_eq(goro_close(from.a), 0);
+	if (how == LATE || queues_for_to)
+		expect_eq(goro_close(to.b), 0);
+	wait_for(load(&other.is_over));
+	goro_close(from.b);
+	goro_close(to.a);
+}
+
+GORO_CASE(either_end_ends_a_copy_that_queues_for_the_other, .id = "NET-07")
+{
+	for (int i = 0; i < 4; i++)
+		end_a_copy_that_queues(i & 1, i & 2 ? LATE : CLOSED);
+}
+
+/* While it queues for one end, the number of the other becomes another's. */
+GORO_CASE(a_copy_that_queues_copies_nothing_to_the_next_life_of_a_number, .id = "NET-07")
+{
+	struct pair from = pair_of(TCP), to = pair_of(PIPE), next = pair_of(PIPE);
+	struct caller other = {0}, copy = {0};
+	char data[4];
+	copies_to = to.b;
+	caller_start(&other, call_read, from.a);
+	caller_start(&copy, call_splice, from.a);
+	expect_eq(goro_close(to.b), 0);
+	require_eq(dup3(next.b, copies_to, O_CLOEXEC), copies_to);
+	require_eq(goro_fd_add(copies_to), 0);
+	expect_eq(goro_write(from.b, "ab", 2), 2);
+	expect_eq(caller_result(&other), 2);
+	expect_eq(goro_write(from.b, "cd", 2), 2);
+	expect_eq(caller_result(&copy), -EBADF);
+	expect_eq(goro_read(from.a, data, sizeof(data)), 2);
+	expect_eq(goro_set_read_deadline(next.a, goro_now() + GORO_MS(1)), 0);
+	expect_eq(goro_read(next.a, data, sizeof(data)), -ETIMEDOUT);
+	expect_eq(goro_close(copies_to), 0);
+	expect_eq(goro_close(to.a), 0);
+	pair_close(next);
+	pair_close(from);
+}
+
 TAP_MAIN
