@@ -557,6 +557,7 @@ struct g *find_runnable(struct m *mp, bool *inherits_slice)
 				spinning_begin(mp);
 			if ((gp = steal(mp))) {
 				mp->n_pairs = 0;
+				mp->saw_pair = false;
 				return gp;
 			}
 			note_pairs(mp);

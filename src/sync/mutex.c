@@ -63,7 +63,7 @@ static struct mutex_slot {
 	struct present present;
 	atomic_of(uint32_t) mode; /* present.lock to leave QUIET and to return; MUTEX-LOOK */
 	bool was_entered;         /* present.lock: since sysmon's last round */
-} __attribute__((aligned(64))) mutex_slots[PRESENT_SLOTS] = {
+} __attribute__((aligned(CACHE_LINE))) mutex_slots[PRESENT_SLOTS] = {
 	[0 ... PRESENT_SLOTS - 1] = {.present = PRESENT_INIT}};
 
 static inline struct mutex_slot *mutex_slot_of(const struct mutex *m)
