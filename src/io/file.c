@@ -85,7 +85,7 @@ int goro_open(const char *path, int flags, ...)
 
 /* ---- from one descriptor to another ---- */
 
-#define QUEUE_LOOK_NS GORO_MS(10)
+#define LOOK_NS GORO_MS(20) /* between two looks at an end that is not waited for */
 
 struct copy {
 	int from, to;
@@ -128,14 +128,18 @@ static int ends_look(const struct copy *copy)
 	return error ? error : end_look(copy->to, POLL_WRITE, copy->to_life);
 }
 
-/* One end was not ready. NULL: the poller does not know it. */
+/*
+ * One end was not ready. NULL: the poller does not know it, and then nobody ends our wait who ends
+ * calls on the other.
+ */
 static int end_wait_for(const struct copy *copy, struct io *io, int number, int events)
 {
 	if (io)
 		return io_wait(io);
+	bool has_other = fd_known(copy->from) || fd_known(copy->to);
 	goro_syscall_enter();
 	fd_wait_gone(number); /* poll(2) would not be told of the close */
-	int got = os_fd_poll(number, events, OS_FOREVER);
+	int got = os_fd_poll(number, events, has_other ? os_now() + LOOK_NS : OS_FOREVER);
 	goro_syscall_exit();
 	(void)call_enter(); /* we are in a call still */
 	return got < 0 ? got : ends_look(copy);
@@ -185,7 +189,7 @@ static int copy_begin(struct io *io, const struct copy *copy, enum poll_side sid
 		error = ends_look(copy);
 		if (error)
 			return error;
-		until = os_now() + QUEUE_LOOK_NS;
+		until = os_now() + LOOK_NS;
 	}
 	if (error)
 		return error;
@@ -299,6 +303,9 @@ ssize_t goro_sendfile(int to, int from, off_t *at, size_t size)
 ssize_t goro_splice(int from, off_t *from_at, int to, off_t *to_at, size_t size,
 		    unsigned int flags)
 {
+	/* A pipe that the poller does not know would wait in the kernel, and hold the other end. */
+	if (fd_known(from) || fd_known(to))
+		flags |= SPLICE_F_NONBLOCK;
 	return copy_call((struct copy){.from = from,
 				       .to = to,
 				       .from_at = from_at,

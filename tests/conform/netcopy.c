@@ -298,6 +298,37 @@ GORO_CASE(either_end_ends_a_copy_that_queues_for_the_other, .id = "NET-07")
 		end_a_copy_that_queues(i & 1, i & 2 ? LATE : CLOSED);
 }
 
+/* It waits for a pipe that the poller does not know, and has the other end meanwhile. */
+static void end_a_copy_with_an_unknown_pipe(bool is_pipe_from, bool does_not_block,
+					    enum ending how)
+{
+	struct pair known = pair_of(TCP), pipe = plain_pair_of(PIPE);
+	struct caller copy = {.call = call_splice, .fd = is_pipe_from ? pipe.a : known.a};
+	copies_to = is_pipe_from ? known.a : pipe.b;
+	set_flags(pipe, does_not_block ? O_NONBLOCK : 0);
+	if (!is_pipe_from) {
+		(void)fill(pipe.b);
+		expect_eq(goro_write(known.b, "ab", 2), 2);
+	}
+	require_eq(goro_spawn(call_it, &copy), 0);
+	goro_sleep(GORO_MS(5)); /* it waits now, or will in vain */
+	if (how == LATE)
+		set_late(known.a, !is_pipe_from, GORO_MS(1));
+	else
+		expect_eq(goro_close(known.a), 0);
+	expect_eq(caller_result(&copy), how == CLOSED ? -EBADF : -ETIMEDOUT);
+	if (how == LATE)
+		expect_eq(goro_close(known.a), 0);
+	expect_eq(goro_close(known.b), 0);
+	pair_close(pipe);
+}
+
+GORO_CASE(the_known_end_ends_a_copy_that_waits_for_an_unknown_pipe, .id = "NET-07")
+{
+	for (int i = 0; i < 8; i++)
+		end_a_copy_with_an_unknown_pipe(i & 1, i & 2, i & 4 ? LATE : CLOSED);
+}
+
 /* While it queues for one end, the number of the other becomes another's. */
 GORO_CASE(a_copy_that_queues_copies_nothing_to_the_next_life_of_a_number, .id = "NET-07")
 {
