@@ -32,7 +32,7 @@ static int pause_ms, connections, seconds = 10;
 static bool is_kept;
 static char *input;
 static size_t input_size, sent;
-static int64_t next_ms, rate, hear_ms;
+static int64_t next_ms, rate, heard, start_ms, hear_ms;
 
 static int64_t now_ms(void)
 {
@@ -84,8 +84,9 @@ static bool hear(int fd)
 	ssize_t n = recv(fd, data, sizeof(data), MSG_DONTWAIT);
 	if (n > 0 && write(1, data, (size_t)n) != n)
 		err(1, "write");
-	if (n > 0 && rate > 0)
-		hear_ms = now_ms() + n * 1000 / rate;
+	heard += n > 0 ? n : 0;
+	if (rate > 0)
+		hear_ms = start_ms + heard * 1000 / rate;
 	if (n < 0 && errno == ECONNRESET)
 		fprintf(stderr, "reset\n");
 	return n > 0 || (n < 0 && errno == EAGAIN);
@@ -93,7 +94,8 @@ static bool hear(int fd)
 
 static void talk(int fd)
 {
-	int64_t end_ms = now_ms() + seconds * 1000;
+	start_ms = now_ms();
+	int64_t end_ms = start_ms + seconds * 1000;
 	bool is_open = true;
 
 	while (is_open) {
