@@ -13,8 +13,11 @@
  *      the stopper repeat their request, since a G may clear it at the end of its slice.
  * WD5  When a run ends, the goroutines that queue are dropped, since they will not run again; the
  *      plain threads are woken and told, since goro_run waits for them (outside.c, OU1).
+ * WD6  An M without a P may look for timers while the world is stopped, and miss those that move
+ *      from heap to heap: if it is the keeper, it is told to look again.
  *
- * Locking: world.lock (WORLD) for the queue, sched.lock (SCHED) for the Ps. Order: PROCS-SET.
+ * Locking: world.lock (WORLD) for the queue, sched.lock (SCHED) for the Ps. Orders: PROCS-SET,
+ * KEEP-ADD.
  * Go: stopTheWorldWithSema, startTheWorldWithSema, procresize in runtime/proc.go.
  */
 #include <errno.h>
@@ -313,6 +316,14 @@ static void p_empty(struct p *pp, struct p *heir)
 	store_rlx(&pp->state, P_DEAD); /* relaxed: the world is stopped */
 }
 
+/* WD6. It may have looked at the heir before timers came there, and at the other heap after. */
+static void keeper_tell_of_moved(void)
+{
+	fence_seq_cst(); /* KEEP-ADD: the heaps, then the look at the keeper */
+	if (load_rlx(&sched.keeper_taken)) /* relaxed: ordered by the fence */
+		keeper_break();
+}
+
 int procs_resize(uint32_t n)
 {
 	uint32_t old = load_rlx(&sched.n_procs); /* relaxed: the world is stopped */
@@ -330,6 +341,8 @@ int procs_resize(uint32_t n)
 	for (uint32_t i = n; i < old; i++)
 		p_empty(sched.p[i], sched.p[0]);
 	store_rel(&sched.n_procs, n); /* PROCS-SET */
+	if (n < old && MODEL_KEEP("moved-timers-tell"))
+		keeper_tell_of_moved();
 	if (mp && load_rlx(&mp->p) && load_rlx(&mp->p)->id >= n) { /* relaxed: our own */
 		store_rlx(&load_rlx(&mp->p)->m, NULL); /* relaxed: our own */
 		store_rlx(&mp->p, NULL); /* relaxed: our own */

@@ -9,10 +9,15 @@
 #define MODEL_WITH_WORLD
 #include "model_sched.h"
 
+#define NEAR 500
+#define FAR  1000
+
 static struct g stopper = {.id = 100};
 static uint32_t epoch; /* written by who stopped the world, read by Gs that run */
 static atomic_of(uint32_t) n_run;
 static uint32_t n_gs;
+static struct timer far_timer, near_timer;
+static uint32_t n_fired;
 
 void gfree_each(void (*visit)(struct g *gp, void *arg), void *arg)
 {
@@ -23,6 +28,13 @@ void gfree_each(void (*visit)(struct g *gp, void *arg), void *arg)
 uint32_t procs_wanted(void)
 {
 	return 2;
+}
+
+static void on_time(struct timer *t, struct glist *ready)
+{
+	(void)ready;
+	explore_check(explore_now() == t->when);
+	n_fired++;
 }
 
 static void spawn_on(struct p *pp)
@@ -137,6 +149,17 @@ static void setup_no_thread(void)
 	runq_put_next(&ps[1].runq, &gs[n_gs++]);
 }
 
+/* Timers: one far, in the heap of P0; one near, in that of P1, which goes over to P0. */
+static void setup_timers(void)
+{
+	model_sched_setup(2, 2);
+	explore_name(&epoch, sizeof(epoch), "epoch");
+	far_timer = (struct timer){.when = FAR, .fire = on_time};
+	near_timer = (struct timer){.when = NEAR, .fire = on_time};
+	timer_start(&ps[0].timers, &far_timer);
+	timer_start(&ps[1].timers, &near_timer);
+}
+
 static void stop_three(void)
 {
 	stop_with(3, OS_FOREVER);
@@ -157,15 +180,29 @@ static void all_run(void)
 		explore_check(load_rlx(&sched.p[i]->state) == P_IDLE);
 }
 
+static void all_fired(void)
+{
+	all_run();
+	explore_check(n_fired == 2);
+}
+
 int main(void)
 {
 #define WORLD(a)                                                                              \
 	.setup = setup, .thread = {a, worker, reserve_worker, reserve_worker}, .asleep = 0xc, \
 	.finish = all_run, .may_end_blocked = true
+#define TIMERS                                                                                     \
+	.setup = setup_timers, .thread = {shrink, worker, reserve_worker, reserve_worker},         \
+	.asleep = 0xc, .finish = all_fired, .may_end_blocked = true
 	explore_holds(&(struct explore_test){"world: stop against spawn",
 					     WORLD(stop_all), TRY(2, 1),
 					     .is_slow = true});
 	explore_holds(&(struct explore_test){"world: two Ps become one", WORLD(shrink), TRY(2, 1)});
+	explore_holds(&(struct explore_test){"world: timers move while an M looks for them",
+					     TIMERS, TRY(2, 1)});
+	explore_finds(&(struct explore_test){"world: found when nobody tells the keeper", TIMERS,
+					     TRY(2, 1), .omit = "moved-timers-tell"},
+		      "t->when");
 	explore_holds(&(struct explore_test){"world: two Ps become three", WORLD(grow), TRY(1, 1)});
 	explore_holds(&(struct explore_test){"world: a stop that does not wait", WORLD(try_to_stop),
 					     TRY(1, 1)});
