@@ -32,6 +32,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -690,9 +691,22 @@ static int listen_at(const char *address)
 	return listener;
 }
 
+/* As many descriptors as there may be: who only waits would take those of the files else. */
+static void descriptors_raise(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		err(1, "getrlimit");
+	files.rlim_cur = files.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		err(1, "setrlimit");
+}
+
 int goro_main(int argc, char **argv)
 {
 	options(argc, argv);
+	descriptors_raise();
 	http_parser_set_max_header_size(HEAD_MAX);
 	goro_sem_init(&slots, max_connections);
 	goro_chan *signals = goro_chan_of(int, 1);

@@ -27,6 +27,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "redisd_topics.h"
@@ -500,9 +501,22 @@ static int listen_at(const char *address)
 	return listener;
 }
 
+/* As many descriptors as there may be: each client has one. */
+static void descriptors_raise(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		err(1, "getrlimit");
+	files.rlim_cur = files.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		err(1, "setrlimit");
+}
+
 int goro_main(int argc, char **argv)
 {
 	options(argc, argv);
+	descriptors_raise();
 	goro_sem_init(&slots, max_connections);
 	shards_make();
 	int listener = listen_at(argv[optind]);

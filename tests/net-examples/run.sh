@@ -67,7 +67,7 @@ missing() # missing NAME COMMAND...: skipped, since one is not there.
 	return 1
 }
 
-# serve NAME ARGUMENT...: starts the example, with $files descriptors at most if told; sets $server, $port.
+# serve NAME ARGUMENT...: starts the example, with $files descriptors at most if told, or $soft at first; sets $server, $port.
 serve()
 {
 	name=$1
@@ -75,6 +75,7 @@ serve()
 	: >"$work/$name.out"
 	(
 		[ -z "${files:-}" ] || ulimit -n "$files"
+		[ -z "${soft:-}" ] || ulimit -S -n "$soft"
 		exec "$bin/$name" "$@"
 	) >"$work/$name.out" 2>"$work/$name.err" &
 	server=$!
@@ -352,6 +353,12 @@ test_httpd()
 	is "$(for i in 3 13 23 33 43 53; do get "/file$i"; done)" 200200200200200200 \
 		"httpd: files that nobody asks for any more leave their descriptors to others"
 	end $server
+	soft=40 serve httpd 127.0.0.1:0 "$work/www" || return
+	say -n 200 -k -t 3 </dev/null &
+	sleep 1
+	is "$(get /file1)" 200 "httpd: two hundred idle connections, with 40 descriptors that it may raise"
+	wait $!
+	stopped httpd
 	"$bin/httpd" 127.0.0.1:0 "$work/none" >"$log" 2>&1
 	is $? 2 "httpd: no such folder"
 	"$bin/httpd" nowhere "$work/www" >"$log" 2>&1
