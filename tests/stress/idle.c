@@ -29,10 +29,9 @@ struct submitter {
 struct idle_game {
 	struct submitter of[SUBMITTERS];
 	goro_chan *quit;    /* closed at the end of a batch */
-	int n_ready, round, is_over, n_left;
+	int round;
 	int n_rounds, n_lost, n_wrong;
 	uint64_t random;
-	int64_t end;
 };
 
 static void does(void *s)
@@ -155,7 +154,6 @@ static void *thread_submits_too(void *arg)
 		dawdles(tap_random(&g->of[1].random) % 4096);
 		submits(g, &g->of[1]);
 	}
-	add(&g->n_left, 1);
 	return NULL;
 }
 
@@ -169,7 +167,6 @@ static void *thread_submits(void *arg)
 		submits(g, &g->of[0]);
 		waits_for_all(g, round);
 	}
-	add(&g->n_left, 1);
 	goro_chan_close(g->quit);
 	return NULL;
 }
@@ -201,7 +198,7 @@ static void end(struct idle_game *g)
 		if (s->fd[1] >= 0)
 			close(s->fd[1]);
 	}
-	wait_for(load(&g->n_left) == SUBMITTERS && goro_count() == 1);
+	wait_for(goro_count() == 1);
 	for (int i = 0; i < SUBMITTERS; i++) {
 		struct submitter *s = &g->of[i];
 		goro_timer_free(s->timer);
@@ -222,9 +219,9 @@ static void plays_a_batch(struct idle_game *g, bool has_descriptors, bool has_fa
 	require_eq(pthread_create(&threads[0], NULL, thread_submits, g), 0);
 	require_eq(pthread_create(&threads[1], NULL, thread_submits_too, g), 0);
 	(void)goro_chan_recv(g->quit, NULL);
-	end(g);
 	for (int i = 0; i < SUBMITTERS; i++)
 		pthread_join(threads[i], NULL);
+	end(g);
 	require_eq(g->n_wrong, 0);
 	g->n_rounds += BATCH;
 }
