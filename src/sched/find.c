@@ -314,9 +314,7 @@ struct release {
 	bool is_last, is_keeper;
 };
 
-/*
- * Give the P away. False: there is a reason to stay (the global queue, or the world stops).
- */
+/* Give the P away. False: there is a reason to stay (the global queue, or the world stops). */
 static bool release_p_to_idle(struct m *mp, struct release *how)
 {
 	lock_acquire(&sched.lock);
@@ -461,9 +459,7 @@ static bool keeper_sleep(bool has_work, int64_t first, struct glist *ready)
 	return has_work;
 }
 
-/*
- * One for two, since a heavy one calls the kernel and interrupts other CPUs.
- */
+/* One for two, since a heavy one calls the kernel and interrupts other CPUs. */
 static void sleep_fence(bool is_last)
 {
 	if (is_last)
