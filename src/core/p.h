@@ -85,7 +85,6 @@ struct p {
 	bool poll_had_turn;               /* owner; likewise, NW5 */
 	atomic_of(int64_t) wake_at;       /* owner; sysmon reads it; 0: nothing is owed: OW1 */
 	int64_t owed_since;               /* owner; OW2 */
-	bool has_many;                    /* owner; what came last was more than a few: OW6 */
 	uint32_t turn, turn_seen;         /* owner; FN6: how often the next slot was empty; then */
 	uint32_t turn_calls;              /* owner; FN6, NW6: sched_calls then */
 	atomic_of(uint32_t) turn_every;   /* owner: for how many; sysmon makes it 0: NW6 */

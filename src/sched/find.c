@@ -368,7 +368,7 @@ bool reacquire_p(struct m *mp)
 }
 
 /*
- * The same, not spinning, to run the few Gs that the poller brought: no other M is woken to look
+ * The same, not spinning, to run the Gs that the poller brought: no other M is woken to look
  * on, which for a single connection would cost more than its request; that is owed (OW1). Nothing
  * may rely on this M to look: no timer is due soon, no thread is being started (SR1). Sysmon asks
  * the poller meanwhile (NW1).
@@ -383,7 +383,7 @@ static bool reacquire_quietly(struct m *mp, struct glist *ready)
 	 */
 	/* relaxed: a hint, written just now */
 	if (!ready->head || work_is_visible(&first) ||
-	    first <= load_rlx(&sched.coarse_now) + TIMER_NEAR_NS || !owed_may_be(ready))
+	    first <= load_rlx(&sched.coarse_now) + TIMER_NEAR_NS || !owed_may_be())
 		return false;
 	lock_acquire(&sched.lock);
 	struct p *pp = load_rlx(&sched.is_start_wanted) ? NULL : idle_get_p(); /* relaxed: so */

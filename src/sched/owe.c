@@ -1,24 +1,24 @@
 /*
  * owe.c - a wake that may wait for a moment, since what it is for is probably done by then.
  *
- *   the poller brings a few Gs, a wait begins -> [wake_later] -> P's wake_at
+ *   the poller brings Gs, a wait begins -> [wake_later] -> P's wake_at
  *   the schedule loop -> [owed_look]     sysmon -> [owed_watch] -> wake()
  *
- * A server's requests take microseconds, and to wake another M for every two of them takes longer
- * than they do. So who brought a few wakes nobody yet, but writes down when it will.
+ * A server's requests take microseconds, and to wake another M for a few of them takes longer than
+ * they do, and where all CPUs are busy the time of somebody else. So who brought some wakes nobody
+ * yet, but writes down when it will: when one of them runs long, or all of them together do.
  *
  * OW1  The two sides of wake() hold: the work is in the ring, or the wait is counted; WAKE-SUBMIT:
  *      light fence; is a P idle while nobody looks? Only then something is owed. Who gives its P
  *      away passes WAKE-SLEEP and looks at everything, so that its own debt goes then.
- * OW2  The M pays in the first pass through the schedule loop after OWED_NS; to ask the poller with
- *      an empty ring puts that off, since what is owed then is that somebody asks, but not beyond
+ * OW2  The M pays in the first pass through the schedule loop that comes OWED_NS or more after the
+ *      one before it, since a G runs for so long; each other pass puts that off, but not beyond
  *      OWED_MOST_NS: a P that is busy all the time is helped.
  * OW3  Sysmon pays in its next round, for a G that does not stop: if the P's ring has something or
  *      nobody keeps. It is awake while a P runs (SM2).
  * OW4  After a debt was paid late, the next OWED_HEAT batches are not owed: those Gs run long.
  * OW5  A timer that nobody keeps is seen by sysmon a round before it is due (keeper_watch); so no
  *      M leaves the keeper's role in debt when one is due in two rounds (reacquire_quietly).
- * OW6  A wait that begins after many came together wakes at once, too: there is work for two.
  *
  * Locking: none. Orders: WAKE-SUBMIT, KEEP-ADD. Go: wakes at once, for each list and each spinner
  * that found something.
@@ -29,7 +29,7 @@
 #include "sched/sched.h"
 
 #define OWED_NS INT64_C(50000)          /* OW2 */
-#define OWED_MOST_NS SYSMON_MIN_NS      /* OW2 */
+#define OWED_MOST_NS INT64_C(300000)    /* OW2 */
 #define OWED_LATE_NS INT64_C(100000)    /* OW4 */
 #define OWED_HEAT 64u                   /* OW4 */
 
@@ -40,13 +40,23 @@ bool owed_is_hot(void)
 	return load_rlx(&owed_heat) != 0; /* relaxed: a hint */
 }
 
-bool owed_may_be(const struct glist *ready)
+bool owed_may_be(void)
 {
 	uint32_t heat = load_rlx(&owed_heat); /* relaxed: a hint */
 
 	if (unlikely(heat))
 		store_rlx(&owed_heat, heat - 1); /* relaxed: likewise */
-	return !heat && ready->count <= OWED_GS;
+	return !heat;
+}
+
+/* OW2 */
+static void put_off(struct p *pp, int64_t now)
+{
+	int64_t at = now + OWED_NS;
+
+	if (at > pp->owed_since + OWED_MOST_NS)
+		at = pp->owed_since + OWED_MOST_NS;
+	store_rlx(&pp->wake_at, at); /* relaxed: sysmon comes again */
 }
 
 void wake_later(struct p *pp)
@@ -56,12 +66,10 @@ void wake_later(struct p *pp)
 	/* relaxed, both: ordered by the fence */
 	if (load_rlx(&idle.n_p) == 0 || load_rlx(&idle.n_spinning) != 0)
 		return;
-	int64_t now = os_now(), at = now + OWED_NS;
+	int64_t now = os_now();
 	if (!load_rlx(&pp->wake_at)) /* relaxed: only we write, like the next */
 		pp->owed_since = now;
-	if (at > pp->owed_since + OWED_MOST_NS)
-		at = pp->owed_since + OWED_MOST_NS;
-	store_rlx(&pp->wake_at, at); /* relaxed: sysmon comes again */
+	put_off(pp, now);
 	store_rlx(&pp->turn_every, 0); /* relaxed: the next pass looks */
 }
 
@@ -84,8 +92,10 @@ bool owed_look(struct p *pp)
 		return false;
 	}
 	now = os_now();
-	if (now < at)
+	if (now < at) {
+		put_off(pp, now);
 		return true;
+	}
 	store_rlx(&pp->wake_at, 0); /* relaxed: as above */
 	if (MODEL_KEEP("owed-look"))
 		pay(now - at >= OWED_LATE_NS);

@@ -90,7 +90,7 @@ void poll_wait_begins(void)
 	count_wait(mp, 1);
 	/* relaxed: our own */
 	struct p *pp = mp && !mp->curg && !owed_is_hot() ? load_rlx(&mp->p) : NULL;
-	if (!pp || pp->has_many) { /* OW6 */
+	if (!pp) {
 		timer_was_armed(mp, TIMER_NEVER); /* NW1: as for one that is never due */
 		return;
 	}
@@ -125,8 +125,6 @@ static void ask(int64_t until, struct glist *ready)
 /* NW3. Several at a time: the next come soon. */
 static void heat_up(struct p *pp, const struct glist *ready)
 {
-	if (ready->head)
-		pp->has_many = ready->count > OWED_GS;
 	if (ready->count > 1)
 		pp->poll_heat = POLL_HEAT;
 	else if (pp->poll_heat)
@@ -143,7 +141,7 @@ static struct g *ask_now(struct p *pp)
 	struct g *gp = glist_pop(&ready);
 	if (gp)
 		g_transition(gp, G_WAITING, G_RUNNABLE);
-	if (owed_may_be(&ready)) /* also without any: nobody keeps */
+	if (owed_may_be()) /* also without any: nobody keeps */
 		ready_list_owed(pp, &ready);
 	else
 		ready_list(&ready);

@@ -148,12 +148,10 @@ void poll_hurry(void);
 
 /* ---- owe.c ---- */
 
-#define OWED_GS 8u /* so many at most are a few */
-
 /* The M that has pp, on g0, wakes another one soon, if there is a reason still. */
 void wake_later(struct p *pp);
 /* May the wake for what the poller brought be owed? And for a wait that begins? */
-bool owed_may_be(const struct glist *ready);
+bool owed_may_be(void);
 bool owed_is_hot(void);
 /* The schedule loop: is something owed still? */
 bool owed_look(struct p *pp);
