@@ -15,7 +15,8 @@
  *          <- socket <- pipe <- socket <-            stay in the kernel: splice(2)
  *
  * Prints "listening on 127.0.0.1:5433". The end of one direction is passed on, and the other goes
- * on (half-close); an error of either ends both. SIGTERM, or SIGINT: no more connections are taken,
+ * on (half-close); an error of either ends both, and a reset of one side resets the other, which
+ * must not take what it has for the whole. SIGTERM, or SIGINT: no more connections are taken,
  * those that are there have five seconds to end; a second one ends the program at once.
  */
 #define _GNU_SOURCE
@@ -45,6 +46,7 @@ static goro_sem slots; /* of connections */
 struct pair {
 	_Atomic int64_t moved_at; /* when a byte last went through, either way */
 	_Atomic bool is_over;     /* set before the deadlines that tell of it */
+	_Atomic bool was_reset;   /* by one of the sides */
 	goro_waitgroup both;
 };
 
@@ -129,13 +131,25 @@ static void carry(struct pair *pair, int from, int to)
 		close(ends[1]);
 	}
 	/* The end is passed on. An error ends the other direction too, which may wait for ever. */
-	shutdown(to, SHUT_WR);
-	if (error) {
+	if (!error) {
+		shutdown(to, SHUT_WR);
+	} else {
+		if (error == -ECONNRESET || error == -EPIPE)
+			pair->was_reset = true;
 		pair->is_over = true;
 		goro_set_deadline(from, GORO_POLL);
 		goro_set_deadline(to, GORO_POLL);
 	}
 	goro_waitgroup_done(&pair->both);
+}
+
+/* With a reset, if it is for that. */
+static void hang_up(int fd, bool is_reset)
+{
+	if (is_reset)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1},
+			   sizeof(struct linger));
+	goro_close(fd);
 }
 
 /* Of names, strerror() would speak as of files. */
@@ -152,6 +166,7 @@ static const char *text_of(int error)
 static void serve(int client)
 {
 	int64_t deadline = goro_now() + dial;
+	bool was_reset = false;
 	int fd;
 
 	do
@@ -167,9 +182,10 @@ static void serve(int client)
 		go(carry, &pair, fd, client);
 		carry(&pair, client, fd);
 		goro_waitgroup_wait(&pair.both);
-		goro_close(fd);
+		was_reset = pair.was_reset;
+		hang_up(fd, was_reset);
 	}
-	goro_close(client);
+	hang_up(client, was_reset);
 	goro_sem_release(&slots, 1);
 }
 

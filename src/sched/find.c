@@ -289,14 +289,6 @@ static bool may_spin(struct m *mp)
 	       (busy > 1 && 2 * load_rlx(&idle.n_spinning) < busy); /* relaxed: a guess, WK2 */
 }
 
-static void spinning_stop(struct m *mp)
-{
-	if (!mp->is_spinning)
-		return;
-	mp->is_spinning = false;
-	add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */
-}
-
 /* Before the heavy fence after which every new timer breaks our sleep. False: another M does it. */
 static bool keeper_take(void)
 {
@@ -327,7 +319,7 @@ static bool release_p_to_idle(struct m *mp, struct release *how)
 	on_way_begin(mp);
 	/* relaxed: under the lock */
 	how->is_last = load_rlx(&idle.n_p) == load_acq(&sched.n_procs); /* PROCS-SET */
-	if (how->is_last && MODEL_KEEP("last-spinner-locked"))
+	if (how->is_last && mp->is_spinning && MODEL_KEEP("last-spinner-locked"))
 		spinning_stop(mp);
 	if (how->is_last && MODEL_KEEP("last-keeper-locked"))
 		how->is_keeper = keeper_take();
@@ -478,9 +470,10 @@ static bool sleep_until_woken(struct m *mp)
 	if (!release_p_to_idle(mp, &how))
 		return true;
 	mp->armed_timer = false;
-	if (mp->is_spinning)
+	if (mp->is_spinning) {
 		rest(mp);
-	spinning_stop(mp);
+		spinning_stop(mp);
+	}
 	for (;; how.is_last = false) {
 		struct glist ready = {0};
 		int64_t first;

@@ -186,6 +186,7 @@ noreturn void limit_fatal(void);
 /* Under sched.lock, which it releases: let an M look for an idle P, and then for work. */
 void start_looking(void);
 void spinning_begin(struct m *mp);
+void spinning_stop(struct m *mp);
 void spinning_end(struct m *mp);
 /* Under sched.lock: SC4. They may be said twice. */
 void on_way_begin(struct m *mp);

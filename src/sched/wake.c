@@ -78,12 +78,23 @@ void spinning_begin(struct m *mp)
 	add_rlx(&idle.n_spinning, 1); /* relaxed: an early sight of it only delays no wake, WK1 */
 }
 
-/* This M has found work: if it was the last that looked, another must look for more. */
-void spinning_end(struct m *mp)
+/* One that spun, or was to be started so. */
+static void spinner_gone(void)
+{
+	add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */
+}
+
+void spinning_stop(struct m *mp)
 {
 	GORO_ASSERT(mp->is_spinning);
 	mp->is_spinning = false;
-	add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN: before the look at n_idle_p */
+	spinner_gone();
+}
+
+/* This M has found work: if it was the last that looked, another must look for more. */
+void spinning_end(struct m *mp)
+{
+	spinning_stop(mp); /* before the look at n_idle_p */
 	wake();
 }
 
@@ -210,7 +221,7 @@ static void start_new_m(struct p *pp, bool is_spinning)
 	bool must_wake = false;
 
 	if (is_spinning)
-		add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN: WK4 */
+		spinner_gone(); /* WK4 */
 	if ((is_spinning && !limit_is_reached()) || !start_bound(pp)) {
 		world_put_away(pp);
 		must_wake = ask_for_m();
@@ -224,7 +235,7 @@ void start_m_locked(struct p *pp, bool is_spinning)
 {
 	if (unlikely(load_rlx(&sched.run_state) == RUN_ENDING)) { /* relaxed: under the lock */
 		if (is_spinning)
-			add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN: WK4 */
+			spinner_gone(); /* WK4 */
 		world_put_away(pp);
 		lock_release(&sched.lock);
 		return;
@@ -263,7 +274,7 @@ static void wake_slow(void)
 	lock_acquire(&sched.lock);
 	struct p *pp = idle_get_p();
 	if (!pp) {
-		add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN: WK4 */
+		spinner_gone(); /* WK4 */
 		lock_release(&sched.lock);
 		return;
 	}

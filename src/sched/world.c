@@ -145,10 +145,8 @@ void world_put_away(struct p *pp)
 
 bool world_stop_here(struct m *mp)
 {
-	if (mp->is_spinning) {
-		mp->is_spinning = false;
-		add_acq_rel(&idle.n_spinning, (uint32_t)-1); /* WAKE-SPIN */
-	}
+	if (mp->is_spinning)
+		spinning_stop(mp);
 	lock_acquire(&sched.lock);
 	bool is_wanted = load_rlx(&sched.stop_wanted) || /* relaxed: under the lock */
 			 !MODEL_KEEP("stop-here-recheck");

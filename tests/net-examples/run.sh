@@ -694,6 +694,22 @@ proxy_echo()
 	stopped proxy
 }
 
+# A target that is killed with unread data resets its connection.
+proxy_resets()
+{
+	serve echo 127.0.0.1:0 || return
+	echo=$server
+	serve proxy 127.0.0.1:0 "127.0.0.1:$port" || return
+	kill -STOP $echo
+	timeout 30 "$work/say" -k -t 20 "$port" <"$work/little" >"$work/heard" 2>"$log" &
+	sayer=$!
+	sleep 0.5
+	kill -KILL $echo
+	wait $sayer
+	is "$? $(cat "$log")" "0 reset" "proxy: a reset is passed on as one"
+	stopped proxy
+}
+
 proxy_names()
 {
 	serve proxy 127.0.0.1:0 127.0.0.1:nosuchservice || return
@@ -813,6 +829,7 @@ test_proxy()
 	knows_no_service proxy 127.0.0.1:nosuchservice 127.0.0.1:1
 	proxy_names
 	proxy_echo
+	proxy_resets
 	proxy_descriptors
 	proxy_nginx
 	proxy_postgres
