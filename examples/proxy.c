@@ -134,7 +134,7 @@ static void carry(struct pair *pair, int from, int to)
 	if (!error) {
 		shutdown(to, SHUT_WR);
 	} else {
-		if (error == -ECONNRESET || error == -EPIPE)
+		if (error == -ECONNRESET) /* -EPIPE: after a side has ended what it says */
 			pair->was_reset = true;
 		pair->is_over = true;
 		goro_set_deadline(from, GORO_POLL);
