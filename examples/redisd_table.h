@@ -234,11 +234,11 @@ static bool store(struct shard *shard, struct entry **at, struct word key, uint6
 /* What has expired goes away, also if nobody asks for it: a few buckets of each shard at a time. */
 static void sweep(void)
 {
-	for (;; goro_sleep(GORO_MS(100))) {
+	for (;; goro_sleep(GORO_MS(500))) {
 		int64_t now = goro_now();
 		for (struct shard *shard = shards; shard < shards + SHARDS; shard++) {
 			goro_mutex_lock(&shard->lock);
-			for (size_t i = 0; i < 16 && i < shard->n_buckets; i++) {
+			for (size_t i = 0; i < 80 && i < shard->n_buckets; i++) {
 				struct entry **at =
 					&shard->buckets[shard->swept++ & (shard->n_buckets - 1)];
 				while (*at) {

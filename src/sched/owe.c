@@ -16,7 +16,8 @@
  *      OWED_MOST_NS: a P that is busy all the time is helped.
  * OW3  Sysmon pays in its next round, for a G that does not stop: if the P's ring has something or
  *      nobody keeps. It is awake while a P runs (SM2).
- * OW4  After a debt was paid late, the next OWED_HEAT batches are not owed: those Gs run long.
+ * OW4  After a debt was paid late for the second time in OWED_DOUBT batches, the next OWED_HEAT are
+ *      not owed: those Gs run long. Once only, the M may just have lost its CPU.
  * OW5  A timer that nobody keeps is seen by sysmon a round before it is due (keeper_watch); so no
  *      M leaves the keeper's role in debt when one is due in two rounds (reacquire_quietly).
  *
@@ -32,21 +33,29 @@
 #define OWED_MOST_NS INT64_C(300000)    /* OW2 */
 #define OWED_LATE_NS INT64_C(100000)    /* OW4 */
 #define OWED_HEAT 64u                   /* OW4 */
+#define OWED_DOUBT 256u                 /* OW4 */
 
-static atomic_of(uint32_t) owed_heat; /* OW4 */
+static atomic_of(uint32_t) owed_heat;   /* OW4: for so many batches, like the next */
+static atomic_of(uint32_t) owed_doubt;
 
 bool owed_is_hot(void)
 {
 	return load_rlx(&owed_heat) != 0; /* relaxed: a hint */
 }
 
+static bool count_down(atomic_of(uint32_t) *left)
+{
+	uint32_t n = load_rlx(left); /* relaxed: a hint, like the next */
+
+	if (unlikely(n))
+		store_rlx(left, n - 1); /* relaxed: one more or less does not matter */
+	return n != 0;
+}
+
 bool owed_may_be(void)
 {
-	uint32_t heat = load_rlx(&owed_heat); /* relaxed: a hint */
-
-	if (unlikely(heat))
-		store_rlx(&owed_heat, heat - 1); /* relaxed: likewise */
-	return !heat;
+	(void)count_down(&owed_doubt);
+	return !count_down(&owed_heat);
 }
 
 /* OW2 */
@@ -75,8 +84,11 @@ void wake_later(struct p *pp)
 
 static void pay(bool is_late)
 {
-	if (is_late)
-		store_rlx(&owed_heat, OWED_HEAT); /* relaxed: a hint; OW4 */
+	if (is_late) {
+		if (load_rlx(&owed_doubt)) /* relaxed, all three: hints; OW4 */
+			store_rlx(&owed_heat, OWED_HEAT);
+		store_rlx(&owed_doubt, OWED_DOUBT);
+	}
 	wake();
 }
 
