@@ -24,6 +24,7 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +48,7 @@ struct pair {
 	_Atomic int64_t moved_at; /* when a byte last went through, either way */
 	_Atomic bool is_over;     /* set before the deadlines that tell of it */
 	_Atomic bool was_reset;   /* by one of the sides */
+	_Atomic bool has_ended;   /* one direction, and its end was passed on */
 	goro_waitgroup both;
 };
 
@@ -113,6 +115,17 @@ static bool is_worth_waiting(ssize_t error, int64_t deadline)
 	return true;
 }
 
+/*
+ * Of a reset the kernel tells the first that asks, which may be the other direction's write; who
+ * reads then sees an end. But this socket is shut down for writing, too, and not by us.
+ */
+static bool is_true_end(struct pair *pair, int from)
+{
+	struct pollfd look = {.fd = from};
+
+	return poll(&look, 1, 0) <= 0 || !(look.revents & POLLHUP) || pair->has_ended;
+}
+
 static void carry(struct pair *pair, int from, int to)
 {
 	struct direction d = {pair, from, to};
@@ -130,8 +143,11 @@ static void carry(struct pair *pair, int from, int to)
 		close(ends[0]);
 		close(ends[1]);
 	}
+	if (!error && !is_true_end(pair, from))
+		error = -ECONNRESET;
 	/* The end is passed on. An error ends the other direction too, which may wait for ever. */
 	if (!error) {
+		pair->has_ended = true;
 		shutdown(to, SHUT_WR);
 	} else {
 		if (error == -ECONNRESET) /* -EPIPE: after a side has ended what it says */

@@ -84,6 +84,7 @@ struct p {
 	uint32_t poll_heat;               /* owner; sched/poll.c, NW3 */
 	bool poll_had_turn;               /* owner; likewise, NW5 */
 	atomic_of(int64_t) wake_at;       /* owner; sysmon reads it; 0: nothing is owed: OW1 */
+	atomic_of(int64_t) paid_at;       /* sysmon; the wake_at that it has paid: OW4 */
 	int64_t owed_since;               /* owner; OW2 */
 	uint32_t turn, turn_seen;         /* owner; FN6: how often the next slot was empty; then */
 	uint32_t turn_calls;              /* owner; FN6, NW6: sched_calls then */

@@ -13,13 +13,13 @@
  *      away passes WAKE-SLEEP and looks at everything, so that its own debt goes then.
  * OW2  The M pays in the first pass through the schedule loop that comes OWED_NS or more after the
  *      one before it, since a G runs for so long; each other pass puts that off, but not beyond
- *      OWED_MOST_NS: a P that is busy all the time is helped. A wait that begins puts it off, too,
- *      also after a G that ran long: most of a server's Gs end so, and are helped after
- *      OWED_MOST_NS.
+ *      OWED_MOST_NS: a P that is busy all the time is helped. So does a wait that begins, while it
+ *      is not due yet.
  * OW3  Sysmon pays in its next round, for a G that does not stop: if the P's ring has something or
  *      nobody keeps. It is awake while a P runs (SM2).
  * OW4  After a debt was paid late for the second time in OWED_DOUBT batches, the next OWED_HEAT are
- *      not owed: those Gs run long. Once only, the M may just have lost its CPU.
+ *      not owed: those Gs run long. Once only, the M may just have lost its CPU (which sysmon and
+ *      the M itself may both see: paid_at).
  * OW5  A timer that nobody keeps is seen by sysmon a round before it is due (keeper_watch); so no
  *      M leaves the keeper's role in debt when one is due in two rounds (reacquire_quietly).
  *
@@ -31,7 +31,7 @@
 #include "queue/runq.h"
 #include "sched/sched.h"
 
-#define OWED_NS INT64_C(50000)          /* OW2 */
+#define OWED_NS INT64_C(100000)         /* OW2 */
 #define OWED_MOST_NS INT64_C(300000)    /* OW2 */
 #define OWED_LATE_NS INT64_C(100000)    /* OW4 */
 #define OWED_HEAT 64u                   /* OW4 */
@@ -77,10 +77,11 @@ void wake_later(struct p *pp)
 	/* relaxed, both: ordered by the fence */
 	if (load_rlx(&idle.n_p) == 0 || load_rlx(&idle.n_spinning) != 0)
 		return;
-	int64_t now = os_now();
-	if (!load_rlx(&pp->wake_at)) /* relaxed: only we write, like the next */
+	int64_t at = load_rlx(&pp->wake_at), now = os_now(); /* relaxed: only we write */
+	if (!at)
 		pp->owed_since = now;
-	put_off(pp, now);
+	if (!at || now < at)
+		put_off(pp, now);
 	store_rlx(&pp->turn_every, 0); /* relaxed: the next pass looks */
 }
 
@@ -112,7 +113,7 @@ bool owed_look(struct p *pp)
 	}
 	store_rlx(&pp->wake_at, 0); /* relaxed: as above */
 	if (MODEL_KEEP("owed-look"))
-		pay(now - at >= OWED_LATE_NS);
+		pay(now - at >= OWED_LATE_NS && load_rlx(&pp->paid_at) != at); /* relaxed: OW4 */
 	return false;
 }
 
@@ -130,6 +131,7 @@ void owed_watch(int64_t now)
 		bool is_kept = load_rlx(&sched.keeper_taken); /* relaxed: we come again */
 		bool has_work = !runq_is_empty(&pp->runq) || (!is_kept && poll_has_waits());
 		if (has_work && MODEL_KEEP("owed-watch")) {
+			store_rlx(&pp->paid_at, at); /* relaxed: a hint; OW4 */
 			pay(true);
 			return;
 		}
