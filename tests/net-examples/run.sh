@@ -699,11 +699,12 @@ proxy_resets()
 {
 	serve echo 127.0.0.1:0 || return
 	echo=$server
+	unread=":$(printf '%04X' "$port") [0-9A-F:]* 01 00000000:00000BB8" # all of $work/little
 	serve proxy 127.0.0.1:0 "127.0.0.1:$port" || return
 	kill -STOP $echo
 	timeout 30 "$work/say" -k -t 20 "$port" <"$work/little" >"$work/heard" 2>"$log" &
 	sayer=$!
-	sleep 0.5
+	ready $sayer grep -q "$unread" /proc/net/tcp
 	kill -KILL $echo
 	wait $sayer
 	is "$? $(cat "$log")" "0 reset" "proxy: a reset is passed on as one"
