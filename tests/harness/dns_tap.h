@@ -369,6 +369,19 @@ static void dns_namespaces(void)
 		tap_skip("no mounts of our own here");
 }
 
+/* The kernel lets an address be used by a worker of its own, after SIOCSIFADDR has returned; until
+ * then sources, and by them the order of a name's addresses, change under the test. */
+static void dns_wait_for_address(const struct in6_addr *address)
+{
+	struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_addr = *address};
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int64_t end = dns_now_ms() + 10000;
+	while (bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 && dns_now_ms() < end)
+		usleep(100);
+	require(dns_now_ms() < end);
+	close(fd);
+}
+
 /* The loopback interface, with addresses in a few networks, so that there are ways to some. */
 static void dns_interfaces(void)
 {
@@ -390,8 +403,9 @@ static void dns_interfaces(void)
 	(void)ioctl(four, SIOCSIFNETMASK, &more);
 	inet_pton(AF_INET6, "fd00::5", &v6[0].address);
 	inet_pton(AF_INET6, "2001:db8::5", &v6[1].address);
-	for (int i = 0; i < 2 && six >= 0; i++)
-		(void)ioctl(six, SIOCSIFADDR, &v6[i]); /* without IPv6 there is no way to them */
+	for (int i = 0; i < 2 && six >= 0; i++) /* without IPv6 there is no way to them */
+		if (ioctl(six, SIOCSIFADDR, &v6[i]) == 0)
+			dns_wait_for_address(&v6[i].address);
 	close(four);
 	if (six >= 0)
 		close(six);
