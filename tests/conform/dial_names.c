@@ -8,6 +8,7 @@
  * Go: net/dial_test.go, tcpsock_unix_test.go.
  */
 #include "dial_tap.h"
+#include "inet6_tap.h"
 
 #include <dlfcn.h>
 #include <malloc.h>
@@ -195,18 +196,14 @@ static int dials_two_of_each(void *unused)
 /* With ::2 on a loopback interface of our own. */
 TAP_CASE(families_take_turns, .id = "NET-15", .is_idle = true, .procs = "1,4")
 {
-	struct {
-		struct in6_addr address;
-		uint32_t prefix;
-		int interface;
-	} second = {{{{[15] = 2}}}, 128, 1};
 	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
 	if (unshare(CLONE_NEWNET) != 0)
 		tap_skip("no network namespace here");
-	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &lo) != 0 || ioctl(fd, SIOCSIFADDR, &second) != 0)
-		tap_skip("no IPv6 here");
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool is_up = ioctl(fd, SIOCSIFFLAGS, &lo) == 0;
 	close(fd);
+	if (!is_up || !inet6_add(1, "::2", 128))
+		tap_skip("no IPv6 here");
 	hosts_are(HOSTS);
 	expect_eq(goro_run(dials_two_of_each, NULL), 0);
 }

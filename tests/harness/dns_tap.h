@@ -10,6 +10,7 @@
 #ifndef GORO_TESTS_DNS_TAP_H
 #define GORO_TESTS_DNS_TAP_H
 
+#include "inet6_tap.h"
 #include "tap.h"
 
 #include <arpa/inet.h>
@@ -369,46 +370,22 @@ static void dns_namespaces(void)
 		tap_skip("no mounts of our own here");
 }
 
-/* The kernel lets an address be used by a worker of its own, after SIOCSIFADDR has returned; until
- * then sources, and by them the order of a name's addresses, change under the test. */
-static void dns_wait_for_address(const struct in6_addr *address)
-{
-	struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_addr = *address};
-	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int64_t end = dns_now_ms() + 10000;
-	while (bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 && dns_now_ms() < end)
-		usleep(100);
-	require(dns_now_ms() < end);
-	close(fd);
-}
-
 /* The loopback interface, with addresses in a few networks, so that there are ways to some. */
 static void dns_interfaces(void)
 {
-	struct {
-		struct in6_addr address;
-		uint32_t prefix;
-		int interface;
-	} v6[] = {{.prefix = 64, .interface = 1}, {.prefix = 64, .interface = 1}};
 	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
 	struct ifreq more = {.ifr_name = "lo:1"};
 	struct sockaddr_in *a = (struct sockaddr_in *)(void *)&more.ifr_addr;
 	int four = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int six = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	a->sin_family = AF_INET;
 	a->sin_addr.s_addr = inet_addr("10.1.2.3");
 	if (ioctl(four, SIOCSIFFLAGS, &lo) != 0 || ioctl(four, SIOCSIFADDR, &more) != 0)
 		tap_skip("no interface of our own here");
 	a->sin_addr.s_addr = inet_addr("255.255.255.0");
 	(void)ioctl(four, SIOCSIFNETMASK, &more);
-	inet_pton(AF_INET6, "fd00::5", &v6[0].address);
-	inet_pton(AF_INET6, "2001:db8::5", &v6[1].address);
-	for (int i = 0; i < 2 && six >= 0; i++) /* without IPv6 there is no way to them */
-		if (ioctl(six, SIOCSIFADDR, &v6[i]) == 0)
-			dns_wait_for_address(&v6[i].address);
 	close(four);
-	if (six >= 0)
-		close(six);
+	if (inet6_add(1, "fd00::5", 64)) /* without IPv6 there is no way to them */
+		(void)inet6_add(1, "2001:db8::5", 64);
 }
 
 static int dns_bind(const char *address, int type)
