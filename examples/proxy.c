@@ -57,12 +57,14 @@ struct direction {
 	int from, to;
 };
 
-/* The deadline of a read is past: not so the pair's, which may have moved since. */
-static bool read_goes_on(struct direction *d)
+/*
+ * The deadline of a read or a write (set is how it is set) is past: not so the pair's, which may
+ * have moved since, either way.
+ */
+static bool goes_on(struct pair *pair, int fd, int (*set)(int fd, int64_t deadline))
 {
-	int64_t limit = d->pair->moved_at + idle;
-	return goro_now() < limit && goro_set_read_deadline(d->from, limit) == 0 &&
-	       !d->pair->is_over;
+	int64_t limit = pair->moved_at + idle;
+	return goro_now() < limit && set(fd, limit) == 0 && !pair->is_over;
 }
 
 /* Up to a pipe's size from the socket into the pipe; 0 at the end, or what went wrong. */
@@ -70,7 +72,17 @@ static ssize_t fill(struct direction *d, int pipe_in)
 {
 	for (;;) {
 		ssize_t n = goro_splice(d->from, NULL, pipe_in, NULL, CHUNK, SPLICE_F_MOVE);
-		if (n != -ETIMEDOUT || !read_goes_on(d))
+		if (n != -ETIMEDOUT || !goes_on(d->pair, d->from, goro_set_read_deadline))
+			return n;
+	}
+}
+
+/* Some of the pipe into the other socket. */
+static ssize_t drain_some(struct direction *d, int pipe_out, ssize_t size)
+{
+	for (;;) {
+		ssize_t n = goro_splice(pipe_out, NULL, d->to, NULL, (size_t)size, SPLICE_F_MOVE);
+		if (n != -ETIMEDOUT || !goes_on(d->pair, d->to, goro_set_write_deadline))
 			return n;
 	}
 }
@@ -82,9 +94,7 @@ static ssize_t drain(struct direction *d, int pipe_out, ssize_t size)
 		int error = goro_set_write_deadline(d->to, goro_now() + idle);
 		if (!error && d->pair->is_over)
 			error = -ECANCELED;
-		ssize_t n = error ? error
-				  : goro_splice(pipe_out, NULL, d->to, NULL, (size_t)size,
-						SPLICE_F_MOVE);
+		ssize_t n = error ? error : drain_some(d, pipe_out, size);
 		if (n <= 0)
 			return n < 0 ? n : -EPIPE;
 		size -= n;

@@ -711,6 +711,22 @@ proxy_resets()
 	stopped proxy
 }
 
+# A client that goes on sending, and takes what comes in bites two seconds apart, which is longer than -i.
+proxy_one_way()
+{
+	mkdir -p "$work/www"
+	cp "$work/megabytes" "$work/www/big"
+	serve httpd 127.0.0.1:0 "$work/www" || return
+	httpd=$server
+	serve proxy -i 1 127.0.0.1:0 "127.0.0.1:$port" || return
+	(printf 'GET /big HTTP/1.1\r\nHost: x\r\n\r\n'; many x 2000) >"$work/words"
+	say -k -p 50 -w 250 -l 30000 -t 8 <"$work/words"
+	is "$said $(grep -a -c 'still open' "$log")" "1 1" \
+		"proxy: a pair is not idle while one direction moves"
+	end $server
+	end $httpd
+}
+
 proxy_names()
 {
 	serve proxy 127.0.0.1:0 127.0.0.1:nosuchservice || return
@@ -831,6 +847,7 @@ test_proxy()
 	proxy_names
 	proxy_echo
 	proxy_resets
+	[ ! -x "$bin/httpd" ] || proxy_one_way
 	proxy_descriptors
 	proxy_nginx
 	proxy_postgres
