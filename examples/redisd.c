@@ -54,7 +54,7 @@ static bool to_number(struct word w, int64_t *n)
 	text[w.size] = '\0';
 	*n = strtoll(text, &end, 10);
 	snprintf(again, sizeof(again), "%lld", (long long)*n);
-	return strcmp(text, again) == 0;
+	return strlen(again) == w.size && memcmp(again, text, w.size) == 0; /* a zero is no end */
 }
 
 /* A time to live, in units, becomes the time when it ends. */
@@ -158,7 +158,8 @@ static void do_set(struct client *c)
 			condition = IF_NEW;
 		} else if (is_word(option, "XX") && condition == ALWAYS) {
 			condition = IF_THERE;
-		} else if ((is_seconds || is_word(option, "PX")) && i + 1 < c->n_words) {
+		} else if ((is_seconds || is_word(option, "PX")) && i + 1 < c->n_words &&
+			   expires_at == GORO_FOREVER) {
 			if (!to_deadline(c, c->words[++i], is_seconds ? GORO_SEC(1) : GORO_MS(1),
 					 &expires_at))
 				return;

@@ -430,6 +430,9 @@ redisd_words()
 	resp "a word too large" "${bad}invalid bulk length|" '*1\r\n$999999999\r\n'
 	resp "a word that does not end" "${bad}invalid bulk length|" '*1\r\n$4\r\nPINGxx'
 	resp "the end in the middle" "" '*2\r\n$4\r\nECHO\r\n$10\r\nabc'
+	resp "a zero is no end of a number" "+OK|-ERR value is not an integer or out of range|" \
+		'*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\n1\000\r\n*2\r\n$4\r\nINCR\r\n$1\r\nk\r\n'
+	resp "two times to live" "-ERR syntax error|-ERR syntax error|" 'SET k v EX 1 PX 1\r\nSET k v EX 1 EX 1\r\n'
 	resp "no line within a reply" "-ERR unknown command 'a??b'|" '*1\r\n$4\r\na\r\nb\r\n'
 	resp "QUIT" "+OK|" 'QUIT\r\nPING\r\n'
 	resp "a mistake behind what is right" "+OK|\$1|1|${bad}invalid multibulk length|" 'SET m 1\r\nGET m\r\n*x\r\nPING\r\n'
