@@ -3,7 +3,7 @@
  * ones whole, so that what many ask for is read once. Descriptors are few: [files_sweep] closes
  * what nobody asked for since.
  *
- *   path -> slot, a lock each -> file, with a reference for who asked
+ *   target -> [path_of] -> path -> slot, a lock each -> file, with a reference for who asked
  */
 #ifndef HTTPD_FILES_H
 #define HTTPD_FILES_H
@@ -40,6 +40,50 @@ static struct slot {
 	goro_mutex lock;
 	struct file *file;
 } files[FILES_MAX];
+
+static int hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/*
+ * The file that a target means: "./name". False: no name of ours. Neither a name that begins with a
+ * dot (so no "..") nor an empty one between two slashes is.
+ */
+static bool path_of(const char *target, size_t size, char path[PATH_SIZE])
+{
+	const char *from = target, *end = target + size;
+	size_t n = 0;
+
+	bool has_host = size > 7 && strncasecmp(from, "http://", 7) == 0;
+	if (has_host)
+		for (from += 7; from < end && !strchr("/?#", *from);)
+			from++;
+	bool has_path = from < end && *from == '/';
+	if (!has_host && !has_path)
+		return false;
+	path[n++] = '.';
+	if (!has_path)
+		path[n++] = '/'; /* behind a host it is the same */
+	for (; from < end && *from != '?' && *from != '#'; from++) {
+		int ch = (uint8_t)*from;
+		if (ch == '%') {
+			if (end - from < 3 || hex(from[1]) < 0 || hex(from[2]) < 0)
+				return false;
+			ch = hex(from[1]) << 4 | hex(from[2]);
+			from += 2;
+		}
+		if (ch == '\0' || ((ch == '.' || ch == '/') && path[n - 1] == '/'))
+			return false;
+		path[n++] = (char)ch;
+	}
+	const char *name = path[n - 1] == '/' ? "index.html" : "";
+	memcpy(path + n, name, strlen(name) + 1);
+	return true;
+}
 
 static void http_date(char text[32], time_t time)
 {
