@@ -33,14 +33,20 @@ static bool was_gone(int number)
 
 /*
  * One that does not block all the same is waited for here: the call is a blocking one. False: it
- * does block, for as long as SO_RCVTIMEO or SO_SNDTIMEO said, or it is closed.
+ * does block, for as long as SO_RCVTIMEO or SO_SNDTIMEO said, or it is closed. poll(2) may say
+ * again and again that it is ready, when it is not: RD3.
  */
-static bool native_wait(int number, enum poll_side side)
+static bool native_wait(int number, enum poll_side side, unsigned int tries)
 {
 	int events = side == POLL_READ ? POLLIN : POLLOUT;
 
-	return was_gone(number) || (os_fd_is_nonblocking(number) > 0 &&
-				    os_fd_poll(number, events, OS_FOREVER) >= 0);
+	if (was_gone(number))
+		return true;
+	if (os_fd_is_nonblocking(number) <= 0 || os_fd_poll(number, events, OS_FOREVER) < 0)
+		return false;
+	if (tries > 2)
+		(void)os_fd_poll(number, 0, os_now() + GORO_MS(1));
+	return true;
 }
 
 void fd_wait_gone(int number)
@@ -61,13 +67,14 @@ __attribute__((noinline)) ssize_t io_native(int number, enum poll_side side, io_
 					    const void *args)
 {
 	uint32_t life = fd_life(number);
+	unsigned int tries = 0;
 	ssize_t n;
 
 	if (unlikely(call_is_canceled()))
 		return -ECANCELED;
 	os_sigpipe_quiet();
 	goro_syscall_enter();
-	while ((n = op(args)) == -EAGAIN && native_wait(number, side))
+	while ((n = op(args)) == -EAGAIN && native_wait(number, side, tries++))
 		if (fd_life(number) != life)
 			break;
 	/* The number is another's, or will be; or it was closed between the call and the look. */

@@ -13,8 +13,12 @@
  *      next call in that direction, whichever it is. One that comes again by itself is not. Nor is
  *      it for a number that the poller does not know: nobody tells when it becomes another
  *      descriptor's.
+ * RD3  A Unix datagram that is sent to a name whose queue is full of others': no event tells of
+ *      room there, but an attempt that came to nothing gives back its memory, which is one. They
+ *      would be made for ever, one event after the other: after the second come pauses.
  *
- * Locking: the side's, by io_begin. Go: (*FD).Read, Write in internal/poll/fd_unix.go.
+ * Locking: the side's, by io_begin. Go: (*FD).Read, Write in internal/poll/fd_unix.go, which makes
+ * it for ever.
  */
 #include <errno.h>
 
@@ -158,14 +162,45 @@ static inline __attribute__((always_inline)) ssize_t read_call(io_op *op, const 
 	return n;
 }
 
-static ssize_t write_some(struct io *io, io_op *op, const void *args)
+/* RD3 */
+static bool is_to_unix_name(const struct io *io, io_op *op, const struct rw *rw)
+{
+	bool has_name = op == op_send ? rw->address != NULL
+				      : op == op_sendmsg &&
+						((const struct msghdr *)rw->data)->msg_name != NULL;
+
+	return has_name && fd_kind_of(io->fd) == FD_DATAGRAM &&
+	       os_socket_option(io->number, SOL_SOCKET, SO_DOMAIN) == AF_UNIX;
+}
+
+/* Whatever event comes; but what ends the call does. */
+static int write_pause(struct io *io, int64_t ns)
+{
+	int error;
+
+	io->deadline = os_now() + ns;
+	while ((error = io_wait(io)) == 0)
+		;
+	io->deadline = OS_FOREVER;
+	int64_t left = error == -ETIMEDOUT ? io_time_left(io) : error;
+	return left < 0 ? (int)left : 0;
+}
+
+static ssize_t write_some(struct io *io, io_op *op, const struct rw *rw)
 {
 	ssize_t n = kept_error(io->fd, POLL_WRITE);
+	unsigned int tries = 0;
 
 	if (unlikely(n))
 		return n;
-	while ((n = op(args)) == -EAGAIN && (n = io_wait(io)) == 0)
-		;
+	while ((n = op(rw)) == -EAGAIN) {
+		if (unlikely(++tries > 2) && is_to_unix_name(io, op, rw))
+			n = write_pause(io, GORO_US(50) << (tries < 10 ? tries - 3 : 7));
+		else
+			n = io_wait(io);
+		if (n)
+			break;
+	}
 	return n;
 }
 
