@@ -561,7 +561,13 @@ GORO_API int goro_accept(int fd, struct sockaddr *address, goro_socklen_ *size);
  * The write deadline ends it. Not to be called twice at a time on one socket. One that the poller
  * does not know is waited for as well, whether it blocks or not. A Unix socket whose
  * listener has no room waits in the kernel, at the cost of a thread, and meanwhile without
- * O_NONBLOCK. Returns 0, or what connect(2) says at once or later.
+ * O_NONBLOCK.
+ *
+ * After -ETIMEDOUT or -ECANCELED the kernel goes on connecting, and looks at no other address: a
+ * call on that socket returns -EALREADY at once, whatever its address. Close the socket, and take a
+ * new one; or wait for the first address with goro_fd_wait() and POLLOUT, and then call again: 0,
+ * or why not.
+ * Returns 0, or what connect(2) says at once or later.
  */
 GORO_API int goro_connect(int fd, const struct sockaddr *address, goro_socklen_ size);
 

@@ -102,13 +102,17 @@ static int connect_patiently(struct io *io, const struct sockaddr *address, sock
 	return error;
 }
 
+/*
+ * -EALREADY: another call has begun it, which gave up. It is not waited for: the kernel looks at no
+ * address then, so that this one would be told that it is connected to another than it asked for.
+ */
 static int connect_begun(struct io *io, const struct sockaddr *address, socklen_t size)
 {
 	polled_reset(&io->fd->polled, POLL_WRITE);
 	int error = os_socket_connect(io->number, address, size);
 	if (error == -EAGAIN && address->sa_family == AF_UNIX)
 		return connect_patiently(io, address, size);
-	if (error == -EINPROGRESS || error == -EALREADY || error == -EINTR)
+	if (error == -EINPROGRESS || error == -EINTR)
 		return connect_wait(io, address, size);
 	return error;
 }
@@ -144,7 +148,8 @@ static ssize_t op_connect(const void *args)
 
 	while (error == -EINTR)
 		error = os_socket_connect(call->fd, call->address, call->size);
-	bool goes_on = error && os_fd_is_nonblocking(call->fd) > 0;
+	/* -EALREADY at first: as in connect_begun(). */
+	bool goes_on = error && error != -EALREADY && os_fd_is_nonblocking(call->fd) > 0;
 	while (goes_on && (error == -EINPROGRESS || error == -EALREADY)) {
 		error = os_fd_poll(call->fd, POLLOUT, OS_FOREVER);
 		if (error > 0)

@@ -559,4 +559,36 @@ GORO_CASE(connect_waits_and_says_what_went_wrong, .id = "NET-15")
 	goro_close(listener);
 }
 
+/* The kernel would go on with the first address, and say that it is connected. */
+GORO_CASE(connect_says_so_when_another_is_under_way, .id = "NET-15")
+{
+	struct deaf deaf;
+	int port = deaf_port(&deaf, "127.0.0.1", 0), listener = goro_listen("tcp", "127.0.0.1:0");
+	struct sockaddr_in to = {.sin_family = AF_INET,
+				 .sin_port = htons((uint16_t)port),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in other = to;
+	other.sin_port = htons((uint16_t)port_of(listener));
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	require_eq(goro_fd_add(fd), 0);
+	expect_eq(goro_set_write_deadline(fd, in_ms(20)), 0);
+	expect_eq(goro_connect(fd, (struct sockaddr *)&to, sizeof(to)), -ETIMEDOUT);
+	expect_eq(goro_set_write_deadline(fd, in_ms(3000)), 0);
+	expect_eq(goro_connect(fd, (struct sockaddr *)&other, sizeof(other)), -EALREADY);
+	expect_eq(goro_connect(fd, (struct sockaddr *)&to, sizeof(to)), -EALREADY);
+	goro_close(fd);
+	fd = foreign_socket(AF_INET);
+	require_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), -1);
+	require_eq(errno, EINPROGRESS);
+	expect_eq(goro_connect(fd, (struct sockaddr *)&other, sizeof(other)), -EALREADY);
+	/* Room, which the kernel sees when it tries again, after a second. */
+	require_eq(fcntl(deaf.listener, F_SETFL, O_NONBLOCK), 0);
+	while (goro_fd_wait(fd, POLLOUT, in_ms(20)) == -ETIMEDOUT)
+		(void)close(accept(deaf.listener, NULL, NULL));
+	expect_eq(goro_connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	goro_close(fd);
+	deaf_end(&deaf);
+	goro_close(listener);
+}
+
 TAP_MAIN
