@@ -720,14 +720,23 @@ int goro_fd_add(int number)
 	return error;
 }
 
+/* One that is being closed has become unknown a moment before its number is free: FD7. */
+static int deadline_of_unknown(int number)
+{
+	const struct fd *f = fd_at(number);
+
+	if (f && (load_rlx(&f->word) & FD_GONE)) /* relaxed: or close(2) is over, and says so */
+		return -EBADF;
+	int error = os_fd_is_nonblocking(number);
+	return error < 0 ? error : -EPERM;
+}
+
 static int set_deadline(int number, int64_t deadline, bool is_for_reads, bool is_for_writes)
 {
 	struct fd *f = fd_known(number);
 
-	if (!f) {
-		int error = os_fd_is_nonblocking(number);
-		return error < 0 ? error : -EPERM;
-	}
+	if (!f)
+		return deadline_of_unknown(number);
 	CALL_SCOPE;
 	if (fd_use(f))
 		return -EBADF;

@@ -256,6 +256,26 @@ GORO_CASE(no_call_waits_for_what_is_being_closed, .id = "NET-09")
 	pair_close(full);
 }
 
+GORO_CASE(what_is_being_closed_gets_no_deadline, .id = "NET-09")
+{
+	skip_where_closing_is_a_race();
+	struct pair p = pair_of(TCP);
+	int closed = 1;
+	slow.n = slow.is_over = 0;
+	store(&slow.fd, p.a);
+	require_eq(goro_spawn(closes_slowly, &closed), 0);
+	wait_for(load(&slow.n) == 1);
+	expect_eq(goro_set_deadline(p.a, GORO_FOREVER), -EBADF);
+	expect_eq(goro_set_read_deadline(p.a, GORO_POLL), -EBADF);
+	expect_eq(goro_set_write_deadline(p.a, GORO_POLL), -EBADF);
+	add(&slow.is_over, 1);
+	wait_for(load(&slow.is_over) == 2);
+	store(&slow.fd, -1);
+	expect_eq(closed, 0);
+	expect_eq(goro_set_deadline(p.a, GORO_FOREVER), -EBADF);
+	expect_eq(goro_close(p.b), 0);
+}
+
 /* Whoever begins a call while it is closed must not wait for a descriptor that is nearly gone. */
 static void calls_until_closed(void *arg)
 {
