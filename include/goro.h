@@ -360,7 +360,8 @@ GORO_API void goro_blocking(void (*fn)(void *), void *arg);
  * holds for all of them:
  *
  * - They return what the POSIX call of that name returns, or a negative errno value. EINTR and
- *   EAGAIN are dealt with inside (-EAGAIN comes back only for MSG_DONTWAIT and the like). SIGPIPE
+ *   EAGAIN are dealt with inside (-EAGAIN comes back only for MSG_DONTWAIT and the like, and after
+ *   SO_RCVTIMEO or SO_SNDTIMEO of a descriptor that blocks and is unknown to the poller). SIGPIPE
  *   kills nobody: -EPIPE. The runtime puts an empty handler in place unless the program handles
  *   it; programs that are executed find the default again.
  * - The poller knows the descriptors that goro_listen(), goro_accept(), goro_dial() and goro_open()

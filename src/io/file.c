@@ -145,22 +145,31 @@ static int end_wait_for(const struct copy *copy, struct io *io, int number, int 
 	return got < 0 ? got : ends_look(copy);
 }
 
-/* Both would rather block: what does not wait then is a time limit of the kernel's, or a flag. */
-static bool has_given_up(const struct copy *copy, const struct io *in, const struct io *out)
+/*
+ * Both would rather block: what does not wait then is a time limit of the kernel's, or a flag; or
+ * one of them did not when it was tried, as in native.c: once.
+ */
+static bool has_given_up(const struct copy *copy, bool *has_blocked)
 {
-	return !in && !out && os_fd_is_nonblocking(copy->from) <= 0 &&
-	       os_fd_is_nonblocking(copy->to) <= 0;
+	bool blocks = os_fd_is_nonblocking(copy->from) <= 0 && os_fd_is_nonblocking(copy->to) <= 0;
+	bool is_first = blocks && !*has_blocked;
+
+	*has_blocked = blocks;
+	if (!is_first)
+		return blocks;
+	return (copy->flags & SPLICE_F_NONBLOCK) || os_socket_has_limit(copy->from, SO_RCVTIMEO) ||
+	       os_socket_has_limit(copy->to, SO_SNDTIMEO);
 }
 
 /*
  * Of two ends one was not ready: wait for that one. Not for the other, which may be ready, and have
  * been so for long: then no event comes.
  */
-static int copy_wait(const struct copy *copy, struct io *in, struct io *out)
+static int copy_wait(const struct copy *copy, struct io *in, struct io *out, bool *has_blocked)
 {
 	const int for_reads = POLLIN | POLLRDHUP;
 
-	if (has_given_up(copy, in, out))
+	if (!in && !out && has_given_up(copy, has_blocked))
 		return -EAGAIN;
 	int got = os_fd_poll(copy->from, for_reads, GORO_POLL);
 
@@ -236,7 +245,7 @@ static ssize_t copy_begun(const struct copy *copy, io_op *op, struct io *in)
 {
 	struct fd_hold hold;
 	struct io out;
-	bool has_out;
+	bool has_out, has_blocked = false;
 	ssize_t n = copy_begin(&out, copy, POLL_WRITE, &has_out);
 
 	if (n)
@@ -248,7 +257,7 @@ static ssize_t copy_begun(const struct copy *copy, io_op *op, struct io *in)
 	if (in && has_out)
 		copy_pair(in, &out);
 	while (n == 0 && (n = copy_once(copy, op, in && has_out)) == -EAGAIN)
-		n = copy_wait(copy, in, has_out ? &out : NULL);
+		n = copy_wait(copy, in, has_out ? &out : NULL, &has_blocked);
 	if (in && has_out)
 		copy_unpair(in, &out);
 	if (has_out) {

@@ -31,22 +31,47 @@ static bool was_gone(int number)
 	return true;
 }
 
+/* What a call knows of the tries before. */
+struct tried {
+	unsigned int n;
+	bool has_blocked; /* the last look found a descriptor that blocks */
+};
+
 /*
- * One that does not block all the same is waited for here: the call is a blocking one. False: it
- * does block, for as long as SO_RCVTIMEO or SO_SNDTIMEO said, or it is closed. poll(2) may say
- * again and again that it is ready, when it is not: RD3.
+ * -EAGAIN of a descriptor that blocks: its SO_RCVTIMEO or SO_SNDTIMEO has passed. Without one it
+ * did not block when it was tried: who shares it has changed that since, or the number is another's
+ * by close(2). Then 0: try again. Should that say so, too, it is what the device says.
  */
-static bool native_wait(int number, enum poll_side side, unsigned int tries)
+static int blocks_now(int number, enum poll_side side, struct tried *tried)
+{
+	bool is_limit = os_socket_has_limit(number, side == POLL_READ ? SO_RCVTIMEO : SO_SNDTIMEO);
+	int error = tried->has_blocked || is_limit ? -EAGAIN : 0;
+
+	tried->has_blocked = true;
+	return error;
+}
+
+/*
+ * One that does not block all the same is waited for here: the call is a blocking one. 0: try
+ * again; or the error that ends the call. poll(2) may say again and again that it is ready, when it
+ * is not: RD3.
+ */
+static int native_wait(int number, enum poll_side side, struct tried *tried)
 {
 	int events = side == POLL_READ ? POLLIN : POLLOUT;
 
 	if (was_gone(number))
-		return true;
-	if (os_fd_is_nonblocking(number) <= 0 || os_fd_poll(number, events, OS_FOREVER) < 0)
-		return false;
-	if (tries > 2)
+		return 0;
+	int is_nonblocking = os_fd_is_nonblocking(number);
+	if (is_nonblocking < 0)
+		return is_nonblocking;
+	if (!is_nonblocking)
+		return blocks_now(number, side, tried);
+	tried->has_blocked = false;
+	int got = os_fd_poll(number, events, OS_FOREVER);
+	if (got >= 0 && tried->n++ > 2)
 		(void)os_fd_poll(number, 0, os_now() + GORO_MS(1));
-	return true;
+	return got < 0 ? got : 0;
 }
 
 void fd_wait_gone(int number)
@@ -67,19 +92,20 @@ __attribute__((noinline)) ssize_t io_native(int number, enum poll_side side, io_
 					    const void *args)
 {
 	uint32_t life = fd_life(number);
-	unsigned int tries = 0;
+	struct tried tried = {0};
 	ssize_t n;
 
 	if (unlikely(call_is_canceled()))
 		return -ECANCELED;
 	os_sigpipe_quiet();
 	goro_syscall_enter();
-	while ((n = op(args)) == -EAGAIN && native_wait(number, side, tries++))
+	while ((n = op(args)) == -EAGAIN) {
+		n = native_wait(number, side, &tried);
 		if (fd_life(number) != life)
+			n = -EBADF; /* the number is another's, or will be */
+		if (n)
 			break;
-	/* The number is another's, or will be; or it was closed between the call and the look. */
-	if (n == -EAGAIN && (fd_life(number) != life || os_fd_is_nonblocking(number) < 0))
-		n = -EBADF;
+	}
 	goro_syscall_exit();
 	return n;
 }

@@ -246,6 +246,15 @@ int os_socket_name(int fd, struct sockaddr *address, socklen_t *size)
 	return getsockname(fd, address, size) < 0 ? -errno : 0;
 }
 
+bool os_socket_has_limit(int fd, int name)
+{
+	struct timeval limit = {0};
+	socklen_t size = sizeof(limit);
+
+	return getsockopt(fd, SOL_SOCKET, name, &limit, &size) == 0 &&
+	       (limit.tv_sec || limit.tv_usec);
+}
+
 bool os_socket_is_loop(int fd)
 {
 	struct sockaddr_storage ends[2] = {0};

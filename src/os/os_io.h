@@ -50,6 +50,7 @@ int os_socket_connect(int fd, const struct sockaddr *address, socklen_t size);
 int os_socket_connect_blocking(int fd, const struct sockaddr *address, socklen_t size, int64_t ns);
 /* A socket's own address. 0, -errno. */
 int os_socket_name(int fd, struct sockaddr *address, socklen_t *size);
+bool os_socket_has_limit(int fd, int name); /* SO_RCVTIMEO or SO_SNDTIMEO is set */
 bool os_socket_is_loop(int fd); /* both of its ends are the same */
 bool os_socket_has_ulp(int fd);  /* of TCP: a protocol on top of it, as kernel TLS */
 

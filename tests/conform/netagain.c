@@ -1,0 +1,124 @@
+/*
+ * netagain.c - EAGAIN that no event explains: descriptors that change under a call.
+ *
+ *   read() says EAGAIN; then the number is another's, by close(2), or somebody lets it block
+ *
+ * That is played by a read() and a splice() that change the descriptor before they return.
+ */
+#include "net_tap.h"
+
+#include <dlfcn.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+
+/* ---- another descriptor ---- */
+
+static int changes = -1; /* the descriptor whose next EAGAIN is followed by this: */
+static int becomes = -1; /* it is closed, and is a copy of that one; -1: it blocks */
+
+static ssize_t change(int fd, ssize_t n)
+{
+	if (n >= 0 || errno != EAGAIN || fd != load(&changes))
+		return n;
+	store(&changes, -1);
+	if (becomes >= 0)
+		require_eq(dup2(becomes, fd), fd);
+	else
+		require_eq(fcntl(fd, F_SETFL, 0), 0);
+	errno = EAGAIN;
+	return n;
+}
+
+long syscall(long number, ...)
+{
+	static long (*real)(long, ...);
+	va_list list;
+	long a[6];
+	va_start(list, number);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(list, long);
+	va_end(list);
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "syscall");
+	long n = real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	return number == SYS_read ? change((int)a[0], n) : n;
+}
+
+ssize_t splice(int from, off64_t *from_at, int to, off64_t *to_at, size_t size, unsigned int flags)
+{
+	static ssize_t (*real)(int, off64_t *, int, off64_t *, size_t, unsigned int);
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "splice");
+	return change(from, real(from, from_at, to, to_at, size, flags));
+}
+
+static int file_of(const char *text)
+{
+	int fd = memfd_create("file", MFD_CLOEXEC);
+	require_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	require_eq(lseek(fd, 0, SEEK_SET), 0);
+	return fd;
+}
+
+static struct pair pipe_that_does_not_block(void)
+{
+	struct pair p = plain_pair_of(PIPE);
+	require_eq(fcntl(p.a, F_SETFL, O_NONBLOCK), 0);
+	return p;
+}
+
+GORO_CASE(a_number_that_becomes_a_files_is_read_again)
+{
+	if (TAP_SANITIZED)
+		tap_skip("read() is not the system call");
+	struct pair p = pipe_that_does_not_block();
+	char data[8] = {0};
+	becomes = file_of("file");
+	store(&changes, p.a);
+	expect_eq(goro_read(p.a, data, sizeof(data)), 4);
+	expect_eq(load(&changes), -1);
+	expect_str(data, "file");
+	close(becomes);
+	pair_close(p);
+}
+
+GORO_CASE(a_number_that_becomes_a_files_is_copied_again)
+{
+	if (TAP_SANITIZED)
+		tap_skip("splice() is not the system call");
+	struct pair p = pipe_that_does_not_block(), to = plain_pair_of(PIPE);
+	char data[8] = {0};
+	becomes = file_of("file");
+	store(&changes, p.a);
+	expect_eq(goro_splice(p.a, NULL, to.b, NULL, 4, 0), 4);
+	expect_eq(load(&changes), -1);
+	expect_eq(goro_read(to.a, data, sizeof(data)), 4);
+	expect_str(data, "file");
+	close(becomes);
+	pair_close(p);
+	pair_close(to);
+}
+
+static void writes_later(void *arg)
+{
+	goro_sleep(GORO_MS(5));
+	expect_eq(goro_write(*(int *)arg, "late", 4), 4);
+}
+
+/* As a terminal that several programs share. */
+GORO_CASE(a_descriptor_that_begins_to_block_is_waited_for)
+{
+	if (TAP_SANITIZED)
+		tap_skip("read() is not the system call");
+	struct pair p = pipe_that_does_not_block();
+	char data[8] = {0};
+	becomes = -1;
+	store(&changes, p.a);
+	require_eq(goro_spawn(writes_later, &p.b), 0);
+	expect_eq(goro_read(p.a, data, sizeof(data)), 4);
+	expect_eq(load(&changes), -1);
+	expect_str(data, "late");
+	pair_close(p);
+}
+
+TAP_MAIN
