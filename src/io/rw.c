@@ -15,7 +15,8 @@
  *      descriptor's.
  * RD3  A Unix datagram that is sent to a name whose queue is full of others': no event tells of
  *      room there, but an attempt that came to nothing gives back its memory, which is one. They
- *      would be made for ever, one event after the other: after the second come pauses.
+ *      would be made for ever, one event after the other: after the second come pauses. One that
+ *      is connected to another full receiver gets no event at all: the first waits end as well.
  *
  * Locking: the side's, by io_begin. Go: (*FD).Read, Write in internal/poll/fd_unix.go, which makes
  * it for ever.
@@ -173,14 +174,16 @@ static bool is_to_unix_name(const struct io *io, io_op *op, const struct rw *rw)
 	       os_socket_option(io->number, SOL_SOCKET, SO_DOMAIN) == AF_UNIX;
 }
 
-/* Whatever event comes; but what ends the call does. */
-static int write_pause(struct io *io, int64_t ns)
+/* RD3. An event ends the first two, the others only what ends the call. */
+static int write_pause(struct io *io, unsigned int tries)
 {
+	unsigned int doubled = tries <= 3 ? 0 : tries < 10 ? tries - 3 : 7;
 	int error;
 
-	io->deadline = os_now() + ns;
-	while ((error = io_wait(io)) == 0)
-		;
+	io->deadline = os_now() + (GORO_US(50) << doubled);
+	do
+		error = io_wait(io);
+	while (error == 0 && tries > 2);
 	io->deadline = OS_FOREVER;
 	int64_t left = error == -ETIMEDOUT ? io_time_left(io) : error;
 	return left < 0 ? (int)left : 0;
@@ -194,8 +197,8 @@ static ssize_t write_some(struct io *io, io_op *op, const struct rw *rw)
 	if (unlikely(n))
 		return n;
 	while ((n = op(rw)) == -EAGAIN) {
-		if (unlikely(++tries > 2) && is_to_unix_name(io, op, rw))
-			n = write_pause(io, GORO_US(50) << (tries < 10 ? tries - 3 : 7));
+		if (unlikely(is_to_unix_name(io, op, rw)))
+			n = write_pause(io, ++tries);
 		else
 			n = io_wait(io);
 		if (n)

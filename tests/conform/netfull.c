@@ -136,6 +136,30 @@ GORO_CASE(a_context_ends_it)
 	full_end(f);
 }
 
+/* poll(2) looks at the queue of its peer, and is silent about the one that it sends to. */
+GORO_CASE(who_has_another_full_queue_for_a_peer_is_not_forgotten)
+{
+	struct full f = full_begin(true);
+	struct sockaddr_un peer_name = {.sun_family = AF_UNIX};
+	struct caller c;
+	char data[4];
+	int peer = datagram_socket(false);
+	snprintf(peer_name.sun_path + 1, sizeof(peer_name.sun_path) - 1, "goro-peer-%d",
+		 (int)getpid());
+	require_eq(bind(peer, (struct sockaddr *)&peer_name, sizeof(peer_name)), 0);
+	require_eq(connect(f.sender, (struct sockaddr *)&peer_name, sizeof(peer_name)), 0);
+	while (send(f.sender, "p", 1, MSG_DONTWAIT) == 1)
+		;
+	require_eq(errno, EAGAIN);
+	begin(&c, call_sendto, f.sender);
+	goro_sleep(GORO_MS(5));
+	expect(!load(&c.is_over));
+	expect_eq(goro_read(f.receiver, data, sizeof(data)), 1);
+	expect_eq(caller_result(&c), 1);
+	full_end(f);
+	close(peer);
+}
+
 GORO_CASE(many_go_through_a_small_queue)
 {
 	struct full f = full_begin(true);
