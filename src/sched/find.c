@@ -2,7 +2,8 @@
  * find.c - where the next G comes from, and going to sleep when there is none.
  *
  *   schedule -> [find_runnable]: timers, every 61st the global queue, next slot, ring, global
- *               queue, steal from the others; then release the P, look at everything again, sleep
+ *               queue, steal from the others; again for a moment (linger.c); then release the P,
+ *               look at everything again, sleep
  *
  * FN1  Whoever releases its P passes WAKE-SLEEP (wake.c) before it sleeps.
  * FN2  A next slot is stolen only in the last round, and only from a P whose G has run for a few
@@ -504,6 +505,8 @@ static bool sleep_until_woken(struct m *mp)
 
 struct g *find_runnable(struct m *mp, bool *inherits_slice)
 {
+	struct moment linger = {0};
+
 	for (;;) {
 		struct p *pp = load_rlx(&mp->p); /* relaxed: our own */
 		struct g *gp;
@@ -539,7 +542,7 @@ struct g *find_runnable(struct m *mp, bool *inherits_slice)
 		/* Not a ring full of long runners: FN7; relaxed: a hint */
 		if ((gp = globq_get(&pp->runq, share, load_rlx(&sched.n_stopped) ? 1 : COLD_BATCH)))
 			return gp;
-		if ((gp = poll_network(pp)))
+		if ((gp = linger.until ? linger_ask(pp, &linger) : poll_network(pp)))
 			return gp;
 		if (may_spin(mp)) {
 			if (!mp->is_spinning)
@@ -551,6 +554,8 @@ struct g *find_runnable(struct m *mp, bool *inherits_slice)
 			}
 			note_pairs(mp);
 		}
+		if (!mp->is_spinning && linger_goes_on(pp, &linger))
+			continue;
 		if (!sleep_until_woken(mp))
 			return NULL;
 	}

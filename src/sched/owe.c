@@ -85,6 +85,14 @@ void wake_later(struct p *pp)
 	store_rlx(&pp->turn_every, 0); /* relaxed: the next pass looks */
 }
 
+void owed_anew(struct p *pp, int64_t now)
+{
+	if (!load_rlx(&pp->wake_at)) /* relaxed: only we write */
+		return;
+	pp->owed_since = now;
+	put_off(pp, now);
+}
+
 static void pay(bool is_late)
 {
 	if (is_late) {

@@ -14,7 +14,7 @@
  * NW3  An M whose P is the only busy one becomes the keeper if it finds nothing, and asks then: to
  *      give up the last P is cheap (FN10). But while events come several at a time and a timer is
  *      near it asks before, without blocking, since a keeper that wakes up near a timer looks at
- *      everything, and wakes others.
+ *      everything, and wakes others. And while they come soon it does not sleep (linger.c).
  *
  * NW4  Sysmon brings less at a time than a P uses up until it comes again: else the P would never
  *      find its queues empty, sysmon alone would ask, and all that is ready would lie in one long
@@ -119,7 +119,6 @@ static void ask(int64_t until, struct glist *ready)
 	/* relaxed, both: one more or less does not matter */
 	store_rlx(&n_asked, load_rlx(&n_asked) + 1);
 	(void)netpoll(until, ready);
-	turns_heat(ready->head);
 }
 
 /* NW3. Several at a time: the next come soon. */
@@ -131,21 +130,28 @@ static void heat_up(struct p *pp, const struct glist *ready)
 		pp->poll_heat--;
 }
 
-/* Without blocking. One of what came, and the others into the ring. */
+/* One of what came, and the others into the ring. */
+static struct g *take_brought(struct p *pp, struct glist *ready)
+{
+	turns_heat(ready->head);
+	heat_up(pp, ready);
+	struct g *gp = glist_pop(ready);
+	if (gp)
+		g_transition(gp, G_WAITING, G_RUNNABLE);
+	if (owed_may_be()) /* also without any: nobody keeps */
+		ready_list_owed(pp, ready);
+	else
+		ready_list(ready);
+	return gp;
+}
+
+/* Without blocking. */
 static struct g *ask_now(struct p *pp)
 {
 	struct glist ready = {0};
 
 	ask(0, &ready);
-	heat_up(pp, &ready);
-	struct g *gp = glist_pop(&ready);
-	if (gp)
-		g_transition(gp, G_WAITING, G_RUNNABLE);
-	if (owed_may_be()) /* also without any: nobody keeps */
-		ready_list_owed(pp, &ready);
-	else
-		ready_list(&ready);
-	return gp;
+	return take_brought(pp, &ready);
 }
 
 /* NW3 */
@@ -166,6 +172,14 @@ struct g *poll_network(struct p *pp)
 	return asks_as_keeper(pp) ? NULL : ask_now(pp);
 }
 
+struct g *poll_again(struct p *pp)
+{
+	struct glist ready = {0};
+
+	ask(0, &ready);
+	return ready.head ? take_brought(pp, &ready) : NULL;
+}
+
 struct g *poll_by_turns(struct p *pp)
 {
 	if (likely(!load_rlx(&sched.poll_turns)) || globq_size() == 0) /* relaxed: a hint */
@@ -183,7 +197,11 @@ struct g *poll_by_turns(struct p *pp)
 
 void poll_block(int64_t until, struct glist *ready)
 {
+	int64_t start = os_now();
+
 	ask(until, ready);
+	turns_heat(ready->head);
+	linger_slept(os_now() - start, ready->head);
 }
 
 void poll_brought(struct p *pp, const struct glist *ready)

@@ -139,6 +139,8 @@ bool poll_has_waits(void);
 struct g *poll_network(struct p *pp);
 /* Its ring is empty: likewise, when it is not the turn of the global queue (NW5). */
 struct g *poll_by_turns(struct p *pp);
+/* Without blocking, in short turns: one that brings nothing changes nothing. */
+struct g *poll_again(struct p *pp);
 void poll_block(int64_t until, struct glist *ready);
 /* What it brought is pp's now. */
 void poll_brought(struct p *pp, const struct glist *ready);
@@ -157,6 +159,23 @@ bool owed_is_hot(void);
 bool owed_look(struct p *pp);
 /* sysmon: OW3 */
 void owed_watch(int64_t now);
+
+/* Who has pp asks the poller itself from now on. */
+void owed_anew(struct p *pp, int64_t now);
+
+/* ---- linger.c ---- */
+
+/* Of one search for a G; 0 at first. */
+struct moment {
+	int64_t until, looked_at; /* 0: not begun */
+	uint32_t n_looks;
+};
+/* Nothing was found: shall it be looked for again? */
+bool linger_goes_on(struct p *pp, struct moment *m);
+/* In each round of that: a G whose descriptor is ready. */
+struct g *linger_ask(struct p *pp, const struct moment *m);
+/* The keeper has slept in the poller. */
+void linger_slept(int64_t ns, bool has_brought);
 
 /* ---- poll_outside.c ---- */
 

@@ -2,7 +2,7 @@
  * model_sched.h - the real scheduler under the explorer: a model thread is an M, Gs have small
  * stacks.
  *
- *   src/queue, src/event/{timer,netpoll}.c, src/sched/{wake,find,loop,park,poll,starter}.c
+ *   src/queue, src/event/{timer,netpoll}.c, src/sched/{wake,find,loop,park,poll,linger,starter}.c
  *        -> the explorer
  *
  * Two to four Ps; the M of thread i starts with P i. The starter's thread is not there: who wakes
@@ -50,6 +50,7 @@ noreturn void stack_overflow_found(struct g *gp);
 static void os_sigpipe_quiet(void)
 {
 }
+#include "sched/linger.c"
 #include "sched/poll.c"
 #include "sched/preempt.c"
 #define starter_wake starter_thread_wake
