@@ -556,6 +556,7 @@ struct g *find_runnable(struct m *mp, bool *inherits_slice)
 		}
 		if (!mp->is_spinning && linger_goes_on(pp, &linger))
 			continue;
+		linger = (struct moment){0};
 		if (!sleep_until_woken(mp))
 			return NULL;
 	}

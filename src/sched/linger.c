@@ -8,17 +8,17 @@
  * it: the client wakes our thread, on its own time, and we get a P, become the keeper, and give
  * both back.
  *
- * LG1  Only an M whose P is the only busy one lingers, and only for descriptors. It goes through
- *      the whole loop each time, so that it is an M that runs like any other: what comes for it
- *      (the global queue, a timer, a stop) it finds there, and it gives its P away as ever, with
- *      WAKE-SLEEP and all looks after it.
+ * LG1  Only an M whose P is the only busy one begins to linger, only for descriptors, and no longer
+ *      than nobody keeps. It goes through the whole loop each time, so that it is an M that runs
+ *      like any other: what comes for it (the global queue, a timer, a stop) it finds there, and it
+ *      gives its P away as ever, with WAKE-SLEEP and all looks after it.
  * LG2  Nobody keeps meanwhile. So it does not linger when a timer of any P is due before its end;
  *      and it asks for the waits itself, so that what is owed for them (OW1) is owed from now on.
  * LG3  It lingers while that helps: after FIRST_SLEEPS that a lingering M would have spared. A
  *      moment in which nothing came costs a few more of them, and each further one twice as many,
- *      up to SLEEPS_MOST, until one comes that was waited for (what is there at the first look
- *      would not have been slept for). So does one in which the CPU was lost: a client that shares
- *      it with us can do nothing while we wait for it.
+ *      up to SLEEPS_MOST; what came and was waited for halves that (what is there at the first look
+ *      would not have been slept for). A moment in which the CPU was lost is in vain, too: a client
+ *      that shares it with us can do nothing while we wait for it.
  *
  * Locking: none. Orders: none of its own. Go: has nothing like it for the poller; an M that spins
  * there looks for goroutines (findRunnable in runtime/proc.go).
@@ -69,14 +69,30 @@ static void linger_failed(void)
 		store_rlx(&linger_price, 2 * price); /* relaxed: as above */
 }
 
+static void linger_helped(void)
+{
+	uint32_t price = load_rlx(&linger_price); /* relaxed: a hint, as below */
+
+	price /= 2;
+	store_rlx(&linger_price, price < FIRST_PRICE ? FIRST_PRICE : price); /* relaxed: as above */
+}
+
+static bool linger_begins(struct p *pp, struct moment *m)
+{
+	m->until = linger_begin(pp, &m->looked_at);
+	m->n_looks = 1;
+	return m->until != 0;
+}
+
 bool linger_goes_on(struct p *pp, struct moment *m)
 {
 	int64_t now;
 
-	if (!m->until) {
-		m->until = linger_begin(pp, &m->looked_at);
-		m->n_looks = 1;
-		return m->until != 0;
+	if (!m->until)
+		return linger_begins(pp, m);
+	if (load_rlx(&sched.keeper_taken)) { /* relaxed: a hint; LG1 */
+		m->until = 0;
+		return false;
 	}
 	do {
 		cpu_relax();
@@ -94,10 +110,14 @@ bool linger_goes_on(struct p *pp, struct moment *m)
 
 struct g *linger_ask(struct p *pp, const struct moment *m)
 {
-	struct g *gp = load_rlx(&sched.keeper_taken) ? NULL : poll_again(pp); /* relaxed: it asks */
+	struct g *gp = poll_again(pp);
 
-	if (gp && m->n_looks > 1)
-		store_rlx(&linger_price, FIRST_PRICE); /* relaxed: LG3 */
+	if (!gp || m->n_looks == 1)
+		return gp;
+	if (os_now() - m->looked_at < AWAY_NS)
+		linger_helped();
+	else
+		linger_failed();
 	return gp;
 }
 

@@ -14,7 +14,8 @@
  * OW2  The M pays in the first pass through the schedule loop that comes OWED_NS or more after the
  *      one before it, since a G runs for so long; each other pass puts that off, but not beyond
  *      OWED_MOST_NS: a P that is busy all the time is helped. A wait that begins puts it off, too,
- *      while it is not due yet.
+ *      while it is not due yet. Who lingers (linger.c) has nothing in its ring, and asks for the
+ *      waits itself: its debt begins anew.
  * OW3  Sysmon pays in its next round, for a G that does not stop: if the P's ring has something or
  *      nobody keeps. It is awake while a P runs (SM2).
  * OW4  After a debt was paid late for the second time in OWED_DOUBT batches, the next OWED_HEAT are

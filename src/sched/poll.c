@@ -138,10 +138,13 @@ static struct g *take_brought(struct p *pp, struct glist *ready)
 	struct g *gp = glist_pop(ready);
 	if (gp)
 		g_transition(gp, G_WAITING, G_RUNNABLE);
-	if (owed_may_be()) /* also without any: nobody keeps */
+	if (owed_may_be()) { /* also without any: nobody keeps */
 		ready_list_owed(pp, ready);
-	else
-		ready_list(ready);
+		return gp;
+	}
+	ready_list(ready);
+	if (gp)
+		wake(); /* likewise: it may run long */
 	return gp;
 }
 

@@ -43,6 +43,7 @@ struct paced {
 	struct pair p;
 	int64_t pause_ns;
 	int n_rounds, looks, sleeps;
+	bool is_disturbed; /* somebody else wants the CPUs */
 };
 
 static void echoes(int fd)
@@ -65,15 +66,24 @@ static void rounds(struct paced *x, int n)
 	}
 }
 
+static int64_t thread_cpu_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return t.tv_sec * GORO_SEC(1) + t.tv_nsec;
+}
+
 /* A client that does not sleep either. */
 static void *asks(void *arg)
 {
 	struct paced *x = arg;
 	rounds(x, 200);
+	int64_t cpu = thread_cpu_ns(), start = tap_now();
 	int n_looks = load(&asked.n_looks), n_sleeps = load(&asked.n_sleeps);
 	rounds(x, x->n_rounds);
 	x->looks = load(&asked.n_looks) - n_looks;
 	x->sleeps = load(&asked.n_sleeps) - n_sleeps;
+	x->is_disturbed = thread_cpu_ns() - cpu < (tap_now() - start) / 4 * 3;
 	close(x->p.b);
 	return NULL;
 }
@@ -109,6 +119,8 @@ TAP_CASE(what_comes_soon_is_not_slept_for, .procs = "1,2,4", .is_alone = true)
 	need_cpus(2);
 	struct paced x = {.pause_ns = GORO_US(5), .n_rounds = 20000};
 	expect_eq(goro_run(serves, &x), 0);
+	if (x.is_disturbed)
+		tap_skip("the CPUs are wanted by others");
 	expect_lt(x.sleeps, x.n_rounds / 2);
 }
 
