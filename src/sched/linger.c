@@ -44,20 +44,19 @@ static bool is_alone_busy(void)
 	       !load_rlx(&sched.keeper_taken);
 }
 
-/* Until when; 0: not at all. */
-static int64_t linger_begin(struct p *pp, int64_t *begun_at)
+static bool linger_begin(struct p *pp, struct moment *m)
 {
 	int64_t now, first;
 
 	/* relaxed: a hint, like all of LG3 */
 	if (load_rlx(&linger_sleeps) != 0 || !is_alone_busy() || !poll_has_waits())
-		return 0;
+		return false;
 	now = os_now();
 	if (work_is_visible(&first) || first < now + LINGER_NS) /* LG2 */
-		return 0;
+		return false;
 	owed_anew(pp, now);
-	*begun_at = now;
-	return now + LINGER_NS;
+	*m = (struct moment){.until = now + LINGER_NS, .looked_at = now, .n_looks = 1};
+	return true;
 }
 
 static void linger_failed(void)
@@ -77,19 +76,12 @@ static void linger_helped(void)
 	store_rlx(&linger_price, price < FIRST_PRICE ? FIRST_PRICE : price); /* relaxed: as above */
 }
 
-static bool linger_begins(struct p *pp, struct moment *m)
-{
-	m->until = linger_begin(pp, &m->looked_at);
-	m->n_looks = 1;
-	return m->until != 0;
-}
-
 bool linger_goes_on(struct p *pp, struct moment *m)
 {
 	int64_t now;
 
 	if (!m->until)
-		return linger_begins(pp, m);
+		return linger_begin(pp, m);
 	if (load_rlx(&sched.keeper_taken)) { /* relaxed: a hint; LG1 */
 		m->until = 0;
 		return false;

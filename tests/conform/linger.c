@@ -3,17 +3,17 @@
  * does not (LG3), counted at the system calls that ask the poller.
  */
 #include "net_tap.h"
+#include "syscall_tap.h"
 
 #include <dlfcn.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <sys/epoll.h>
 
 static struct {
 	int n_looks, n_sleeps;
 } asked;
 
-/* In place of libc's, like the next. */
+/* In place of libc's. */
 int epoll_wait(int epoll, struct epoll_event *events, int n, int timeout)
 {
 	static int (*real)(int, struct epoll_event *, int, int);
@@ -23,20 +23,11 @@ int epoll_wait(int epoll, struct epoll_event *events, int n, int timeout)
 	return real(epoll, events, n, timeout);
 }
 
-long syscall(long number, ...)
+static long syscall_seen(long number, long a[6])
 {
-	static long (*real)(long, ...);
-	va_list list;
-	long a[6];
-	va_start(list, number);
-	for (int i = 0; i < 6; i++)
-		a[i] = va_arg(list, long);
-	va_end(list);
-	if (!real)
-		*(void **)&real = dlsym(RTLD_NEXT, "syscall");
 	if (number == SYS_epoll_pwait2)
 		add(&asked.n_sleeps, 1);
-	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	return syscall_real(number, a);
 }
 
 struct paced {

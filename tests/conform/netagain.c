@@ -6,9 +6,9 @@
  * That is played by a read() and a splice() that change the descriptor before they return.
  */
 #include "net_tap.h"
+#include "syscall_tap.h"
 
 #include <dlfcn.h>
-#include <stdarg.h>
 #include <sys/mman.h>
 
 /* ---- another descriptor ---- */
@@ -29,18 +29,9 @@ static ssize_t change(int fd, ssize_t n)
 	return n;
 }
 
-long syscall(long number, ...)
+static long syscall_seen(long number, long a[6])
 {
-	static long (*real)(long, ...);
-	va_list list;
-	long a[6];
-	va_start(list, number);
-	for (int i = 0; i < 6; i++)
-		a[i] = va_arg(list, long);
-	va_end(list);
-	if (!real)
-		*(void **)&real = dlsym(RTLD_NEXT, "syscall");
-	long n = real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	long n = syscall_real(number, a);
 	return number == SYS_read ? change((int)a[0], n) : n;
 }
 

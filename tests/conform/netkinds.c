@@ -7,11 +7,11 @@
  * Kernel TLS is played by a recv() that ends at the bounds of records, and by its own getsockopt().
  */
 #include "net_tap.h"
+#include "syscall_tap.h"
 
 #include <dlfcn.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
-#include <stdarg.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 
@@ -21,20 +21,11 @@ enum { RECORD = 3 };
 
 static int records_on = -1, ulp_on = -1; /* descriptors */
 
-long syscall(long number, ...)
+static long syscall_seen(long number, long a[6])
 {
-	static long (*real)(long, ...);
-	va_list list;
-	long a[6];
-	va_start(list, number);
-	for (int i = 0; i < 6; i++)
-		a[i] = va_arg(list, long);
-	va_end(list);
-	if (!real)
-		*(void **)&real = dlsym(RTLD_NEXT, "syscall");
 	if (number == SYS_recvfrom && (int)a[0] == load(&records_on) && a[2] > RECORD)
 		a[2] = RECORD;
-	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	return syscall_real(number, a);
 }
 
 int getsockopt(int fd, int level, int name, void *value, socklen_t *size)
