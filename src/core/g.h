@@ -90,8 +90,10 @@ struct m;
 
 #define G_INLINE_ARGS 72
 #define G_COLD_LINES 10 /* of a stack at rest */
+#define G_NEXT_LINES 2  /* below them: where its next calls go */
 
 struct g {
+	/* What a wait and a switch touch: two cache lines, wherever a G begins. */
 	void *sp;                     /* whoever holds the G at rest: where its registers lie */
 	struct g *link;               /* whoever holds it: next in a glist or a free list */
 	struct m *m;                  /* its M while RUNNING */
@@ -105,22 +107,9 @@ struct g {
 	bool is_stopped;              /* RUNNABLE, but its thread waits in a signal handler: PR4 */
 	uint16_t syscall_depth;       /* nested goro_syscall_enter */
 	uint16_t nopreempt_depth;     /* nested goro_nopreempt_begin */
-	struct stack stack;           /* set at the first run */
-	uint64_t id;                  /* set by spawn */
-	uint64_t parent_id;           /* who said go */
-	atomic_of(int64_t) wait_since; /* when it began to wait, to within a few ms; likewise */
-	struct waiter *waiter;        /* while WAITING on an object: its record there */
-	struct ctx_head *ctx;         /* goro_ctx_use: may cancel its waits; a reference, or NULL */
 	struct m *locked_m;           /* goro_lock_thread, .pinned: runs on this M only */
-	char *name;                   /* NAME_MAX_BYTES on the heap, or NULL */
-	const struct goro_site_ *site; /* where `go` stands in the program, or NULL: */
-	void *spawn_pc;               /* the return address of the spawning call */
-	void (*entry)(void *);        /* what it runs */
-	void (*fn)(void);             /* the function that the program named: for the reports */
-	void *tsan_fiber;             /* for ThreadSanitizer */
-	void *asan_fake_stack;        /* for AddressSanitizer */
-	uint32_t lock_depth;          /* nested goro_lock_thread */
-	uint32_t args_size;           /* bytes of arguments, or ARGS_ARE_POINTER */
+	struct ctx_head *ctx;         /* goro_ctx_use: may cancel its waits; a reference, or NULL */
+	atomic_of(int64_t) wait_since; /* when it began to wait, to within a few ms; for reports */
 	union {
 		/* Before the first run. */
 		void *arg;                             /* ARGS_ARE_POINTER: goro_spawn */
@@ -135,11 +124,27 @@ struct g {
 			int *canceled_result;          /* a group's child: PN7, or NULL */
 		} run;
 	} u;
+
+	/* What is rare. */
+	struct stack stack;           /* set at the first run */
+	struct waiter *waiter;        /* while WAITING on an object: its record there */
+	uint64_t id;                  /* set by spawn */
+	uint64_t parent_id;           /* who said go */
+	char *name;                   /* NAME_MAX_BYTES on the heap, or NULL */
+	const struct goro_site_ *site; /* where `go` stands in the program, or NULL: */
+	void *spawn_pc;               /* the return address of the spawning call */
+	void (*entry)(void *);        /* what it runs */
+	void (*fn)(void);             /* the function that the program named: for the reports */
+	void *tsan_fiber;             /* for ThreadSanitizer */
+	void *asan_fake_stack;        /* for AddressSanitizer */
+	uint32_t lock_depth;          /* nested goro_lock_thread */
+	uint32_t args_size;           /* bytes of arguments, or ARGS_ARE_POINTER */
 };
 
 #define ARGS_ARE_POINTER UINT32_MAX
 
 _Static_assert(sizeof(struct g) <= 240, "a G has grown: GI4");
+_Static_assert(offsetof(struct g, u.run.panics) <= CACHE_LINE + 16, "a wait touches a third line");
 
 const char *g_state_name(enum g_state state);
 const char *wait_reason_name(enum wait_reason reason);
@@ -152,8 +157,9 @@ static inline enum g_state g_state(struct g *gp)
 }
 
 /*
- * By whoever holds it, at rest, when its turn comes soon. One of thousands is cold: the rest of the
- * G, and its stack from a wait's registers to the frame of the call that waits.
+ * By whoever holds it, at rest, when its turn comes soon. One of thousands is cold: the second line
+ * of the G, and its stack from where the calls go that it makes next, over a wait's registers, to the frame
+ * of the call that waits. (A system call does not begin while a store waits for its line.)
  */
 static inline void g_prefetch(const struct g *gp)
 {
@@ -161,9 +167,8 @@ static inline void g_prefetch(const struct g *gp)
 
 	if (!sp)
 		return;
-	__builtin_prefetch((const char *)gp + CACHE_LINE);
-	__builtin_prefetch((const char *)gp + 2 * CACHE_LINE);
-	for (int i = 0; i < G_COLD_LINES; i++)
+	__builtin_prefetch(&gp->u.run.tries); /* a G begins in no certain place of a line */
+	for (int i = -G_NEXT_LINES; i < G_COLD_LINES; i++)
 		__builtin_prefetch(sp + i * CACHE_LINE);
 	/* gcc 12 takes a function of nothing but prefetches for one without an effect. */
 	__asm__ volatile("");
