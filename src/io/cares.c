@@ -191,7 +191,8 @@ static ares_ssize_t on_receive(ares_socket_t fd, void *data, size_t size, int fl
 			       struct sockaddr *from, ares_socklen_t *from_size, void *arg)
 {
 	(void)arg;
-	return os_as_libc(os_fd_recvfrom(fd, data, size, flags, from, from ? from_size : NULL));
+	return os_as_libc(
+		OS_AGAIN(os_fd_recvfrom(fd, data, size, flags, from, from ? from_size : NULL)));
 }
 
 static ares_ssize_t on_send(ares_socket_t fd, const struct iovec *parts, int n, void *arg)

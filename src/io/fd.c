@@ -325,6 +325,12 @@ static inline int fd_lock(struct io *io)
 
 /* ---- waiting ---- */
 
+/* Of one direction or the other. */
+static inline bool has_deadline(const struct fd *f)
+{
+	return load_acq(&f->deadline[POLL_READ]) || load_acq(&f->deadline[POLL_WRITE]); /* POLL-KICK */
+}
+
 int64_t io_deadline(const struct io *io)
 {
 	int64_t deadline = io->deadline;
@@ -502,12 +508,12 @@ int io_begin_until(struct io *io, struct fd *f, int number, enum poll_side side,
 	if (unlikely(call_is_canceled()))
 		return -ECANCELED;
 	int error = fd_lock(io);
-	if (unlikely(error))
+	if (unlikely(error) || likely(!has_deadline(f)))
 		return error;
 	io->deadline = OS_FOREVER; /* what is there at once is had whatever the call's own says */
 	int64_t deadline = io_deadline(io);
 	io->deadline = until;
-	if (unlikely(deadline != OS_FOREVER) && deadline_is_past(deadline)) {
+	if (deadline != OS_FOREVER && deadline_is_past(deadline)) {
 		fd_unlock(f, side);
 		return -ETIMEDOUT;
 	}

@@ -69,7 +69,7 @@ static int char_next(struct words *w)
 {
 	if (w->at == w->n) {
 		w->n_before += w->n;
-		ssize_t n = os_fd_read(w->fd, w->data, sizeof(w->data));
+		ssize_t n = OS_AGAIN(os_fd_read(w->fd, w->data, sizeof(w->data)));
 		w->at = 0;
 		w->n = n > 0 ? (uint32_t)n : 0;
 		if (n <= 0)

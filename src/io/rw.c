@@ -45,14 +45,14 @@ static ssize_t op_read(const void *args)
 {
 	const struct rw *rw = args;
 
-	return os_fd_read(rw->fd, rw->data, rw->size);
+	return OS_AGAIN(os_fd_read(rw->fd, rw->data, rw->size));
 }
 
 static ssize_t op_write(const void *args)
 {
 	const struct rw *rw = args;
 
-	return os_fd_write(rw->fd, rw->data, rw->size);
+	return OS_AGAIN(os_fd_write(rw->fd, rw->data, rw->size));
 }
 
 /* A write to a socket: no SIGPIPE. */
@@ -60,16 +60,16 @@ static ssize_t op_send(const void *args)
 {
 	const struct rw *rw = args;
 
-	return os_fd_sendto(rw->fd, rw->data, rw->size, rw->flags, rw->address,
-			    rw->address_size ? *rw->address_size : 0);
+	return OS_AGAIN(os_fd_sendto(rw->fd, rw->data, rw->size, rw->flags, rw->address,
+				     rw->address_size ? *rw->address_size : 0));
 }
 
 static ssize_t op_recv(const void *args)
 {
 	const struct rw *rw = args;
 
-	return os_fd_recvfrom(rw->fd, rw->data, rw->size, rw->flags, rw->address,
-			      rw->address_size);
+	return OS_AGAIN(os_fd_recvfrom(rw->fd, rw->data, rw->size, rw->flags, rw->address,
+				       rw->address_size));
 }
 
 static ssize_t op_readv(const void *args)
@@ -146,10 +146,10 @@ static inline __attribute__((always_inline)) ssize_t read_some(struct io *io, io
 	return n;
 }
 
-static inline __attribute__((always_inline)) ssize_t read_call(io_op *op, const struct rw *rw,
-							       size_t room)
+/* `f`: of rw->fd, or NULL. */
+static inline __attribute__((always_inline)) ssize_t read_call(struct fd *f, io_op *op,
+							       const struct rw *rw, size_t room)
 {
-	struct fd *f = fd_known(rw->fd);
 	struct io io;
 
 	if (unlikely(!f))
@@ -189,27 +189,27 @@ static int write_pause(struct io *io, unsigned int tries)
 	return left < 0 ? (int)left : 0;
 }
 
-static ssize_t write_some(struct io *io, io_op *op, const struct rw *rw)
+/* Not inlined: who seldom waits to write has a small frame without it. */
+__attribute__((noinline)) static int write_wait(struct io *io, io_op *op, const struct rw *rw,
+						unsigned int *tries)
+{
+	return is_to_unix_name(io, op, rw) ? write_pause(io, ++*tries) : io_wait(io);
+}
+
+static inline __attribute__((always_inline)) ssize_t write_some(struct io *io, io_op *op,
+								const struct rw *rw)
 {
 	ssize_t n = kept_error(io->fd, POLL_WRITE);
 	unsigned int tries = 0;
 
-	if (unlikely(n))
-		return n;
-	while ((n = op(rw)) == -EAGAIN) {
-		if (unlikely(is_to_unix_name(io, op, rw)))
-			n = write_pause(io, ++tries);
-		else
-			n = io_wait(io);
-		if (n)
-			break;
-	}
+	while (likely(n == 0) && (n = op(rw)) == -EAGAIN)
+		n = write_wait(io, op, rw, &tries);
 	return n;
 }
 
-static inline __attribute__((always_inline)) ssize_t write_call(io_op *op, const struct rw *rw)
+static inline __attribute__((always_inline)) ssize_t write_call(struct fd *f, io_op *op,
+								const struct rw *rw)
 {
-	struct fd *f = fd_known(rw->fd);
 	struct io io;
 
 	if (unlikely(!f))
@@ -271,21 +271,20 @@ static bool has_no_bytes(const struct iovec *parts, int n)
 	return n == 0;
 }
 
-static inline bool is_socket(int fd)
+static inline bool is_socket(const struct fd *f)
 {
-	const struct fd *f = fd_known(fd);
-
 	return f && fd_kind_of(f) != FD_OTHER;
 }
 
 ssize_t goro_read(int fd, void *data, size_t size)
 {
+	struct fd *f = fd_known(fd);
 	struct rw rw = {.fd = fd, .data = data, .size = size};
 
 	if (unlikely(is_no_read(fd, size)))
 		return 0;
 	/* recv() is the shorter way through the kernel. */
-	return is_socket(fd) ? read_call(op_recv, &rw, size) : read_call(op_read, &rw, size);
+	return read_call(f, is_socket(f) ? op_recv : op_read, &rw, size);
 }
 
 ssize_t goro_readv(int fd, const struct iovec *parts, int n)
@@ -294,7 +293,7 @@ ssize_t goro_readv(int fd, const struct iovec *parts, int n)
 
 	if (unlikely(has_no_bytes(parts, n)) && is_no_read(fd, 0))
 		return 0;
-	return n < 0 ? -EINVAL : read_call(op_readv, &rw, 0);
+	return n < 0 ? -EINVAL : read_call(fd_known(fd), op_readv, &rw, 0);
 }
 
 ssize_t goro_recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *from,
@@ -311,7 +310,7 @@ ssize_t goro_recvfrom(int fd, void *data, size_t size, int flags, struct sockadd
 		return 0;
 	if (flags & DOES_NOT_WAIT)
 		return call_once(op_recv, &rw, POLL_READ);
-	return read_call(op_recv, &rw, flags ? 0 : size);
+	return read_call(fd_known(fd), op_recv, &rw, flags ? 0 : size);
 }
 
 ssize_t goro_recv(int fd, void *data, size_t size, int flags)
@@ -324,16 +323,17 @@ ssize_t goro_recvmsg(int fd, struct msghdr *message, int flags)
 	struct rw rw = {.fd = fd, .data = message, .flags = flags};
 
 	return flags & DOES_NOT_WAIT ? call_once(op_recvmsg, &rw, POLL_READ)
-				     : read_call(op_recvmsg, &rw, 0);
+				     : read_call(fd_known(fd), op_recvmsg, &rw, 0);
 }
 
 ssize_t goro_write(int fd, const void *data, size_t size)
 {
+	struct fd *f = fd_known(fd);
 	struct rw rw = {.fd = fd, .data = (void *)data, .size = size};
 
 	if (unlikely(is_nothing(fd, size)))
 		return 0;
-	return is_socket(fd) ? write_call(op_send, &rw) : write_call(op_write, &rw);
+	return write_call(f, is_socket(f) ? op_send : op_write, &rw);
 }
 
 ssize_t goro_writev(int fd, const struct iovec *parts, int n)
@@ -342,7 +342,7 @@ ssize_t goro_writev(int fd, const struct iovec *parts, int n)
 
 	if (unlikely(has_no_bytes(parts, n)) && is_nothing(fd, 0))
 		return 0;
-	return n < 0 ? -EINVAL : write_call(op_writev, &rw);
+	return n < 0 ? -EINVAL : write_call(fd_known(fd), op_writev, &rw);
 }
 
 ssize_t goro_sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to,
@@ -358,7 +358,7 @@ ssize_t goro_sendto(int fd, const void *data, size_t size, int flags, const stru
 	if (unlikely(is_nothing(fd, size)))
 		return 0;
 	return flags & MSG_DONTWAIT ? call_once(op_send, &rw, POLL_WRITE)
-				    : write_call(op_send, &rw);
+				    : write_call(fd_known(fd), op_send, &rw);
 }
 
 ssize_t goro_send(int fd, const void *data, size_t size, int flags)
@@ -371,7 +371,7 @@ ssize_t goro_sendmsg(int fd, const struct msghdr *message, int flags)
 	struct rw rw = {.fd = fd, .data = (void *)message, .flags = flags};
 
 	return flags & MSG_DONTWAIT ? call_once(op_sendmsg, &rw, POLL_WRITE)
-				    : write_call(op_sendmsg, &rw);
+				    : write_call(fd_known(fd), op_sendmsg, &rw);
 }
 
 /* ---- all of it ---- */

@@ -5,9 +5,11 @@
  *
  * OI1  No call here raises SIGPIPE for a socket; for a pipe the runtime has a handler in place
  *      (os_sigpipe_quiet).
+ * OI2  close() is never made again: the descriptor is gone whatever it returns.
  * OI3  The four that servers live from are no cancellation points of pthreads: libc's bookkeeping
  *      for that was 2 % of an echo server's time. Not with a sanitizer, which has wrappers.
- * OI2  close() is never made again: the descriptor is gone whatever it returns.
+ * OI4  Those four keep nothing across the call, so that they need no room for it: of thousands of
+ *      goroutines that read and write each line of a stack is cold.
  *
  * Locking: none.
  */
@@ -41,24 +43,25 @@
 		result_ < 0 ? -errno : result_;                                             \
 	})
 
-/* OI3: a sanitizer must see what goes through a descriptor. */
-static inline bool has_sanitizer(void)
+/* The result of a call, whatever it is: OI4. */
+static inline ssize_t result_once(ssize_t result)
 {
-	return __tsan_switch_to_fiber || __sanitizer_start_switch_fiber;
+	return likely(result >= 0) ? result : -errno;
 }
 
+/* OI3: a sanitizer must see what goes through a descriptor. */
 ssize_t os_fd_read(int fd, void *data, size_t size)
 {
-	if (unlikely(has_sanitizer()))
-		return RESULT_OF(read(fd, data, size));
-	return RESULT_OF(syscall(SYS_read, fd, data, size));
+	if (unlikely(sanitize_is_on))
+		return result_once(read(fd, data, size));
+	return result_once(syscall(SYS_read, fd, data, size));
 }
 
 ssize_t os_fd_write(int fd, const void *data, size_t size)
 {
-	if (unlikely(has_sanitizer()))
-		return RESULT_OF(write(fd, data, size));
-	return RESULT_OF(syscall(SYS_write, fd, data, size));
+	if (unlikely(sanitize_is_on))
+		return result_once(write(fd, data, size));
+	return result_once(syscall(SYS_write, fd, data, size));
 }
 
 ssize_t os_fd_readv(int fd, const struct iovec *parts, int n)
@@ -89,17 +92,18 @@ int os_fd_fsync(int fd)
 ssize_t os_fd_recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *from,
 		       socklen_t *from_size)
 {
-	if (unlikely(has_sanitizer()))
-		return RESULT_OF(recvfrom(fd, data, size, flags, from, from_size));
-	return RESULT_OF(syscall(SYS_recvfrom, fd, data, size, flags, from, from_size));
+	if (unlikely(sanitize_is_on))
+		return result_once(recvfrom(fd, data, size, flags, from, from_size));
+	return result_once(syscall(SYS_recvfrom, fd, data, size, flags, from, from_size));
 }
 
 ssize_t os_fd_sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to,
 		     socklen_t to_size)
 {
-	if (unlikely(has_sanitizer()))
-		return RESULT_OF(sendto(fd, data, size, flags | MSG_NOSIGNAL, to, to_size));
-	return RESULT_OF(syscall(SYS_sendto, fd, data, size, flags | MSG_NOSIGNAL, to, to_size));
+	flags |= MSG_NOSIGNAL;
+	if (unlikely(sanitize_is_on))
+		return result_once(sendto(fd, data, size, flags, to, to_size));
+	return result_once(syscall(SYS_sendto, fd, data, size, flags, to, to_size));
 }
 
 ssize_t os_fd_recvmsg(int fd, struct msghdr *message, int flags)

@@ -2,7 +2,7 @@
  * os_io.h - the system calls on descriptors; part of the contract in os.h, for who needs sockets.
  *
  * Each returns what the call of that name does, or -errno, and is made again when a signal ended
- * it. Descriptors that they make are close-on-exec.
+ * it, but for the four that servers live from: OI4. Descriptors that they make are close-on-exec.
  */
 #ifndef OS_OS_IO_H
 #define OS_OS_IO_H
@@ -13,17 +13,28 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+/* OI4: -EINTR comes out of these, for OS_AGAIN at the caller, which has the arguments in memory. */
 ssize_t os_fd_read(int fd, void *data, size_t size);
 ssize_t os_fd_write(int fd, const void *data, size_t size);
+ssize_t os_fd_recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *from,
+		       socklen_t *from_size);
+ssize_t os_fd_sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to,
+		     socklen_t to_size);
+
+#define OS_AGAIN(call)                              \
+	__extension__({                             \
+		ssize_t again_;                     \
+		do                                  \
+			again_ = (call);            \
+		while (unlikely(again_ == -EINTR)); \
+		again_;                             \
+	})
+
 ssize_t os_fd_readv(int fd, const struct iovec *parts, int n);
 ssize_t os_fd_writev(int fd, const struct iovec *parts, int n);
 ssize_t os_fd_pread(int fd, void *data, size_t size, off_t at);
 ssize_t os_fd_pwrite(int fd, const void *data, size_t size, off_t at);
 int os_fd_fsync(int fd);
-ssize_t os_fd_recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *from,
-		       socklen_t *from_size);
-ssize_t os_fd_sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to,
-		     socklen_t to_size);
 ssize_t os_fd_recvmsg(int fd, struct msghdr *message, int flags);
 ssize_t os_fd_sendmsg(int fd, const struct msghdr *message, int flags);
 ssize_t os_fd_sendfile(int to, int from, off_t *at, size_t size);
