@@ -47,7 +47,8 @@ bool polled_withdraw(struct polled *pd, enum poll_side side, uint64_t waiter)
 }
 
 /* PO4. True: it was ended by us. Not inlined: that it is rare is all that the others pay. */
-__attribute__((noinline)) static bool end_rare(struct polled *pd, enum poll_side side, struct glist *ready)
+__attribute__((noinline)) static bool end_rare(struct polled *pd, enum poll_side side,
+					       struct glist *ready)
 {
 	bool is_ended = false;
 

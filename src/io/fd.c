@@ -328,7 +328,8 @@ static inline int fd_lock(struct io *io)
 /* Of one direction or the other. */
 static inline bool has_deadline(const struct fd *f)
 {
-	return load_acq(&f->deadline[POLL_READ]) || load_acq(&f->deadline[POLL_WRITE]); /* POLL-KICK */
+	/* POLL-KICK, both: as in io_deadline() */
+	return load_acq(&f->deadline[POLL_READ]) || load_acq(&f->deadline[POLL_WRITE]);
 }
 
 int64_t io_deadline(const struct io *io)
