@@ -158,8 +158,8 @@ static inline enum g_state g_state(struct g *gp)
 
 /*
  * By whoever holds it, at rest, when its turn comes soon. One of thousands is cold: the second line
- * of the G, and its stack from where the calls go that it makes next, over a wait's registers, to
- * the frame of the call that waits. (A system call does not begin while a store waits for its line.)
+ * of the G, and its stack from where the calls go that it makes next (a system call does not begin
+ * while a store waits for its line), over a wait's registers, to the frame of the call that waits.
  */
 static inline void g_prefetch(const struct g *gp)
 {
