@@ -51,10 +51,16 @@ static int blocks_now(int number, enum poll_side side, struct tried *tried)
 	return error;
 }
 
+/* RD3: of this kind alone poll(2) says again and again that there is room, when there is none. */
+static bool is_unix_datagram(int number)
+{
+	return os_socket_option(number, SOL_SOCKET, SO_DOMAIN) == AF_UNIX &&
+	       os_socket_option(number, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM;
+}
+
 /*
  * One that does not block all the same is waited for here: the call is a blocking one. 0: try
- * again; or the error that ends the call. poll(2) may say again and again that it is ready, when it
- * is not: RD3.
+ * again; or the error that ends the call.
  */
 static int native_wait(int number, enum poll_side side, struct tried *tried)
 {
@@ -69,7 +75,7 @@ static int native_wait(int number, enum poll_side side, struct tried *tried)
 		return blocks_now(number, side, tried);
 	tried->has_blocked = false;
 	int got = os_fd_poll(number, events, OS_FOREVER);
-	if (got >= 0 && tried->n++ > 2)
+	if (got >= 0 && side == POLL_WRITE && tried->n++ > 2 && is_unix_datagram(number))
 		(void)os_fd_poll(number, 0, os_now() + GORO_MS(1));
 	return got < 0 ? got : 0;
 }

@@ -3,12 +3,14 @@
  *
  *   read() says EAGAIN; then the number is another's, by close(2), or somebody lets it block
  *
- * That is played by a read() and a splice() that change the descriptor before they return.
+ * That is played by a read() and a splice() that change the descriptor before they return, and by
+ * another reader who is faster.
  */
 #include "net_tap.h"
 #include "syscall_tap.h"
 
 #include <dlfcn.h>
+#include <poll.h>
 #include <sys/mman.h>
 
 /* ---- another descriptor ---- */
@@ -29,10 +31,49 @@ static ssize_t change(int fd, ssize_t n)
 	return n;
 }
 
+/* ---- another reader ---- */
+
+static int robbed = -1; /* what another reads first, a few times, */
+static int feeds = -1;  /* while there is more each time */
+static int n_left, n_rests;
+
+static void rob(int fd)
+{
+	char c;
+	if (fd != load(&robbed) || n_left == 0)
+		return;
+	long a[6] = {fd, (long)&c, 1};
+	require_eq(syscall_real(SYS_read, a), 1);
+	n_left--;
+}
+
+static void feed(int fd)
+{
+	if (fd == load(&robbed))
+		require_eq(write(feeds, "f", 1), 1);
+}
+
 static long syscall_seen(long number, long a[6])
 {
+	if (number == SYS_read)
+		rob((int)a[0]);
 	long n = syscall_real(number, a);
+	if (number == SYS_read && n < 0 && errno == EAGAIN) {
+		feed((int)a[0]);
+		errno = EAGAIN;
+	}
 	return number == SYS_read ? change((int)a[0], n) : n;
+}
+
+/* Whoever asks for no event only rests. */
+int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *left, const sigset_t *mask)
+{
+	static int (*real)(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *);
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "ppoll");
+	if (n == 1 && fds[0].fd == load(&robbed) && fds[0].events == 0)
+		n_rests++;
+	return real(fds, n, left, mask);
 }
 
 ssize_t splice(int from, off64_t *from_at, int to, off64_t *to_at, size_t size, unsigned int flags)
@@ -109,6 +150,25 @@ GORO_CASE(a_descriptor_that_begins_to_block_is_waited_for)
 	expect_eq(goro_read(p.a, data, sizeof(data)), 4);
 	expect_eq(load(&changes), -1);
 	expect_str(data, "late");
+	pair_close(p);
+}
+
+/* As servers that share a descriptor: who comes late is ready for the next all the same. */
+GORO_CASE(who_finds_that_another_was_faster_does_not_rest)
+{
+	if (TAP_SANITIZED)
+		tap_skip("read() is not the system call");
+	struct pair p = pipe_that_does_not_block();
+	char data[8] = {0};
+	n_left = 10;
+	feeds = p.b;
+	require_eq(write(p.b, "f", 1), 1);
+	store(&robbed, p.a);
+	expect_eq(goro_read(p.a, data, 1), 1);
+	store(&robbed, -1);
+	expect_eq(n_left, 0);
+	expect_eq(n_rests, 0);
+	expect_str(data, "f");
 	pair_close(p);
 }
 
