@@ -93,7 +93,7 @@ struct m;
 #define G_NEXT_LINES 2  /* below them: where its next calls go */
 
 struct g {
-	/* What a wait and a switch touch: two cache lines, wherever a G begins. */
+	/* What a wait for an event and a switch touch: two cache lines, wherever a G begins. */
 	void *sp;                     /* whoever holds the G at rest: where its registers lie */
 	struct g *link;               /* whoever holds it: next in a glist or a free list */
 	struct m *m;                  /* its M while RUNNING */
@@ -145,6 +145,7 @@ struct g {
 
 _Static_assert(sizeof(struct g) <= 240, "a G has grown: GI4");
 _Static_assert(offsetof(struct g, u.run.panics) <= CACHE_LINE + 16, "a wait touches a third line");
+_Static_assert(sizeof(struct g) % 16 == 0, "a G may begin anywhere in a line");
 
 const char *g_state_name(enum g_state state);
 const char *wait_reason_name(enum wait_reason reason);
@@ -157,9 +158,10 @@ static inline enum g_state g_state(struct g *gp)
 }
 
 /*
- * By whoever holds it, at rest, when its turn comes soon. One of thousands is cold: the second line
- * of the G, and its stack from where the calls go that it makes next (a system call does not begin
- * while a store waits for its line), over a wait's registers, to the frame of the call that waits.
+ * By whoever holds it, at rest, when its turn comes soon. One of thousands is cold: the rest of
+ * what a wait touches of the G, and its stack from where the calls go that it makes next (a system
+ * call does not begin while a store waits for its line), over a wait's registers, to the frame of
+ * the call that waits.
  */
 static inline void g_prefetch(const struct g *gp)
 {
@@ -168,6 +170,7 @@ static inline void g_prefetch(const struct g *gp)
 	if (!sp)
 		return;
 	__builtin_prefetch(&gp->u.run.tries); /* a G begins in no certain place of a line */
+	__builtin_prefetch(&gp->waiter);      /* of a wait with a deadline */
 	for (int i = -G_NEXT_LINES; i < G_COLD_LINES; i++)
 		__builtin_prefetch(sp + i * CACHE_LINE);
 	/* gcc 12 takes a function of nothing but prefetches for one without an effect. */

@@ -328,8 +328,8 @@ static inline int fd_lock(struct io *io)
 /* Of one direction or the other. */
 static inline bool has_deadline(const struct fd *f)
 {
-	/* POLL-KICK, both: as in io_deadline() */
-	return load_acq(&f->deadline[POLL_READ]) || load_acq(&f->deadline[POLL_WRITE]);
+	return load_acq(&f->deadline[POLL_READ]) || /* POLL-KICK: as in io_deadline() */
+	       load_acq(&f->deadline[POLL_WRITE]);  /* POLL-KICK: likewise */
 }
 
 int64_t io_deadline(const struct io *io)

@@ -1,7 +1,8 @@
 /*
  * os_io.c - the system calls on descriptors that the calls of goro.h are made of.
  *
- *   io/ -> [os_*] -> the kernel: a result, or -errno; a call that a signal ended is made again
+ *   io/ -> [os_*] -> the kernel: a result, or -errno; a call that a signal ended is made again,
+ *                    here or by OS_AGAIN
  *
  * OI1  No call here raises SIGPIPE for a socket; for a pipe the runtime has a handler in place
  *      (os_sigpipe_quiet).

@@ -31,6 +31,21 @@ static ssize_t change(int fd, ssize_t n)
 	return n;
 }
 
+/* ---- a signal ---- */
+
+static int interrupts; /* so many calls of the four are ended by one before they begin */
+
+static bool is_interrupted(long number)
+{
+	bool is_one = number == SYS_read || number == SYS_write || number == SYS_recvfrom ||
+		      number == SYS_sendto;
+	if (!is_one || load(&interrupts) == 0)
+		return false;
+	interrupts--;
+	errno = EINTR;
+	return true;
+}
+
 /* ---- another reader ---- */
 
 static int robbed = -1; /* what another reads first, a few times, */
@@ -55,6 +70,8 @@ static void feed(int fd)
 
 static long syscall_seen(long number, long a[6])
 {
+	if (is_interrupted(number))
+		return -1;
 	if (number == SYS_read)
 		rob((int)a[0]);
 	long n = syscall_real(number, a);
@@ -170,6 +187,29 @@ GORO_CASE(who_finds_that_another_was_faster_does_not_rest)
 	expect_eq(n_rests, 0);
 	expect_str(data, "f");
 	pair_close(p);
+}
+
+static void expect_made_again(struct pair p)
+{
+	char data[8] = {0};
+	store(&interrupts, 2);
+	expect_eq(goro_write(p.b, "abc", 3), 3);
+	expect_eq(load(&interrupts), 0);
+	store(&interrupts, 2);
+	expect_eq(goro_read(p.a, data, sizeof(data)), 3);
+	expect_eq(load(&interrupts), 0);
+	expect_str(data, "abc");
+	pair_close(p);
+}
+
+GORO_CASE(what_a_signal_ended_is_made_again)
+{
+	if (TAP_SANITIZED)
+		tap_skip("they are not the system calls");
+	expect_made_again(pair_of(PIPE));
+	expect_made_again(pair_of(TCP));
+	expect_made_again(plain_pair_of(PIPE));
+	expect_made_again(plain_pair_of(TCP));
 }
 
 TAP_MAIN
