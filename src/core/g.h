@@ -125,7 +125,7 @@ struct g {
 		} run;
 	} u;
 
-	/* What is rare. */
+	/* The rest. */
 	struct stack stack;           /* set at the first run */
 	struct waiter *waiter;        /* while WAITING on an object: its record there */
 	uint64_t id;                  /* set by spawn */

@@ -1,10 +1,10 @@
 /*
- * netagain.c - EAGAIN that no event explains: descriptors that change under a call.
+ * netagain.c - calls that are made again: EAGAIN that no event explains, and EINTR.
  *
  *   read() says EAGAIN; then the number is another's, by close(2), or somebody lets it block
  *
  * That is played by a read() and a splice() that change the descriptor before they return, and by
- * another reader who is faster.
+ * another reader who is faster; a signal by a call that says EINTR and does nothing.
  */
 #include "net_tap.h"
 #include "syscall_tap.h"
