@@ -11,7 +11,8 @@
  *     -t    how long to wait for the other side to end it, 10 s if not told
  *
  * Ends with status 0 when the other side has ended the connection (or reset it: then it says
- * "reset" on standard error), with 1 when the time is over.
+ * "reset" on standard error), with 1 when the time is over. What cannot be sent any more is
+ * dropped, and "not heard" said, once: what the other side had sent before is listened to.
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -63,13 +64,15 @@ static void read_input(void)
 		input_size += (size_t)n;
 }
 
-/* The next piece. What the other side does not want to hear is not our error. */
+/* The next piece. That the other side does not want to hear it is not our error. */
 static void say(int fd)
 {
 	size_t size = input_size - sent < piece ? input_size - sent : piece;
 	ssize_t n = send(fd, input + sent, size, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n < 0 && errno != EAGAIN)
+	if (n < 0 && errno != EAGAIN) {
 		sent = input_size;
+		fprintf(stderr, "not heard\n");
+	}
 	if (n > 0)
 		sent += (size_t)n;
 	next_ms = now_ms() + pause_ms;
