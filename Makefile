@@ -249,7 +249,7 @@ examples := $(foreach e,$(patsubst examples/%.c,%,$(wildcard examples/*.c)),$(if
 needed = $(if $($(@F)_needs),$(shell pkg-config --cflags --libs $($(@F)_needs))) $($(@F)_libs)
 benches := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
 # What servers are measured with and against is plain C.
-plain_benches := $(B)/bench/net/load $(B)/bench/net/epoll_echo
+plain_benches := $(addprefix $(B)/bench/net/,load epoll_echo epoll_redis)
 benches += $(B)/bench/net/echo
 
 # White-box tests see the library's inside; the others are programs like a user's.

@@ -6,7 +6,9 @@
 #
 #   echo       goro, raw epoll, Go, under our load generator (net/load.c)
 #   httpd      examples/httpd, nginx, Go's net/http, under wrk -c64
-#   redisd     examples/redisd, redis-server, under redis-benchmark, without and with -P 16
+#   redisd     examples/redisd, redis-server, under redis-benchmark, without and with -P 16, and under our load
+#              generator, which costs less; with -P 16 also a server that keeps nothing and never waits (epoll):
+#              nobody can answer redis-benchmark's one thread faster
 #   syscalls   system calls per request of all of these, counted by perf, or else by strace, which slows
 #              them so much that more requests come at a time
 #
@@ -29,6 +31,7 @@ unset GODEBUG GOGC GOMEMLIMIT GORODEBUG GO111MODULE GOFLAGS
 runs=${RUNS:-5}
 duration=${DURATION:-2}
 connections=${CONNECTIONS:-1 64 1000 10000}
+keys=100000 # of redisd
 cc=${CC:-cc}
 lib=${LIB:-build/libgoro.a}
 out=$PWD/build/bench/net
@@ -125,6 +128,8 @@ if wanted redisd syscalls && ! command -v redis-benchmark >/dev/null; then
 elif wanted redisd syscalls && ! provide_goro examples/redisd; then
 	say "examples/redisd is not built: redisd is left out"
 elif wanted redisd syscalls; then
+	provide_c load
+	provide_c epoll_redis
 	redisd_servers=goro
 	if command -v redis-server >/dev/null; then redisd_servers="goro redis"; else say "there is no redis-server"; fi
 fi
@@ -188,6 +193,7 @@ serve() { # serve SECTION WHO
 		exec nginx -e "$out/tmp/nginx.log" -c "$out/tmp/nginx.conf"
 		;;
 	redisd/goro) exec "$out/goro/redisd" 127.0.0.1:$port ;;
+	redisd/epoll) exec "$out/c/epoll_redis" $port ;;
 	redisd/redis) exec redis-server --port $port --bind 127.0.0.1 --save "" --appendonly no ;;
 	esac
 }
@@ -258,11 +264,19 @@ ask_httpd() { # ask_httpd SECONDS
 	wrk -t1 -c64 -d"$1" -s bench/net/wrk.lua "http://127.0.0.1:$port/file.txt" | grep '^requests='
 }
 
+# Every key has a value: load knows what must come.
+fill_redisd() {
+	awk -v keys=$keys 'BEGIN {
+		for (i = 0; i < keys; i++)
+			printf "*3\r\n$3\r\nSET\r\n$16\r\nkey:%012d\r\n$3\r\nxxx\r\n", i
+	}' | redis-cli -p $port --pipe | grep -q "errors: 0, replies: $keys\$"
+}
+
 ask_redisd() { # ask_redisd REQUESTS COMMAND [-P 16]
 	requests=$1
 	command=$2
 	shift 2
-	redis-benchmark -p $port -c 64 -n "$requests" -r 100000 -t "$command" --precision 3 "$@" |
+	redis-benchmark -p $port -c 64 -n "$requests" -r $keys -t "$command" --precision 3 "$@" |
 		tr '\r' '\n' | awk -v requests="$requests" '
 		/% <= / && !tail && $1 + 0 >= 99.9 { tail = $3 * 1e3 }
 		/throughput summary/ { rate = $3 }
@@ -313,19 +327,35 @@ measure_httpd() {
 	done
 }
 
+ask_redisd_and_record() { # ask_redisd_and_record WHO COMMAND DEPTH
+	cpu=$(server_cpu)
+	line=$(ask_redisd $((duration * 40000 * ($3 > 1 ? 16 : 1))) "$2" -P "$3")
+	record redisd.txt "$2,-P,$3" "$1" "$(with_cpu "$cpu" "$line")"
+}
+
 measure_redisd() {
 	for who in $redisd_servers; do
 		start redisd $who || continue
 		for command in set get; do
 			for depth in 1 16; do
 				say "run $run of $runs: redisd, $command, -P $depth, $who"
-				cpu=$(server_cpu)
-				line=$(ask_redisd $((duration * 40000 * (depth > 1 ? 8 : 1))) $command -P $depth)
-				record redisd.txt "$command,-P,$depth" $who "$(with_cpu "$cpu" "$line")"
+				ask_redisd_and_record $who $command $depth
 			done
+		done
+		for command in set get; do
+			say "run $run of $runs: redisd, $command, -P 16, our load, $who"
+			fill_redisd || fail "$who does not take $keys values"
+			line=$("$out/c/load" -c 64 -r $command -P 16 -k $keys -d "$duration" -p "$pid" 127.0.0.1:$port)
+			record redisd.txt "$command,-P,16,our,load" $who "${line%% rss-B*}"
 		done
 		stop
 	done
+	start redisd epoll || return
+	for command in set get; do
+		say "run $run of $runs: redisd, $command, -P 16, a server that keeps nothing"
+		ask_redisd_and_record epoll $command 16
+	done
+	stop
 }
 
 # --- system calls -----------------------------------------------------------------------------------------
@@ -463,7 +493,7 @@ table() { # table SECTION BASE TITLE
 }
 table echo epoll "Echo, 64 bytes. Memory is what an idle connection adds to the server, at 1000 connections and more: resident set; share of memory (Pss) and page tables. CPU time is the server's."
 table httpd go "A file of 1 KiB, wrk -t1 -c64. nginx is set as Debian sets it; nginx-tuned has open_file_cache, reuseport and no sendfile, which for so small a file was its best."
-table redisd redis "redis-benchmark -c 64 -r 100000."
+table redisd redis "redis-benchmark -c 64 -r $keys, and our load generator with as many connections and keys. epoll keeps nothing and never waits: what redis-benchmark itself can do."
 if [ -s "$out/syscalls.txt" ]; then
 	printf '\nSystem calls per request, counted by %s.\n\n| what | server | all | of these |\n|---|---|---:|---|\n' $tracer
 	cat "$out/syscalls.txt"
