@@ -440,7 +440,7 @@ GORO_API ssize_t goro_read_full(int fd, void *data, size_t size);
  * goro_write_all - write all of it, whatever it takes.
  *
  * No other goro_write_all() comes between its parts, whatever descriptor it is; and no other write
- * where the poller knows it. All of nothing is what it is for goro_write().
+ * where the poller knows it. With size 0 it does what goro_write() does.
  * Returns size, or fewer when an error came after some bytes went out (the next write on the
  * descriptor returns the error; on one that the poller does not know, what the kernel says then),
  * or the error. Blocks until then. Go: net.Conn, os.File: Write.

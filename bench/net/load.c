@@ -1,13 +1,14 @@
 /*
- * load.c - asks an echo server, from many connections, and says how fast it answered.
+ * load.c - asks an echo or a Redis server, from many connections, and says how fast it answered.
  *
  *   load [-c CONNECTIONS] [-t THREADS] [-s BYTES | -r set|get [-P COMMANDS] [-k KEYS]]
  *        [-d SECONDS | -n REQUESTS] [-w WARM-UP SECONDS] [-p PID] [-g] HOST:PORT
  *
- * With -r it asks a Redis server instead, as redis-benchmark -P does: so many commands at once with
- * keys by chance out of so many; requests and requests/s then are commands, -n and the latencies of
- * all that are sent at once. Two system calls for them and a share of an epoll_wait is all that it
- * costs; redis-benchmark has five epoll_ctl more. Every key must be set before one is asked for.
+ * With -r it asks a Redis server instead, as redis-benchmark -P does: a question is so many
+ * commands at once, with keys by chance out of so many, the same in each run. What it prints as
+ * requests are commands; -n counts questions, and the latencies are of questions. One costs it two
+ * system calls, a share of an epoll_wait and the making of the keys; redis-benchmark has five
+ * epoll_ctl more. Every key must be set before one is asked for.
  *
  * Each connection has one request under way and sends the next when the answer is there and was
  * compared, so a slow server is asked less often (a closed loop). What the load generator itself
@@ -67,7 +68,7 @@ struct conn {
 	uint32_t got;	  /* bytes of the answer that came */
 	bool is_asking;	  /* a request is under way */
 	int64_t asked;	  /* when it began */
-	uint64_t head[2]; /* how the message begins: the connection's number, the request's */
+	uint64_t head[2]; /* the connection's number, the request's: what the question is made of */
 };
 
 struct worker {
@@ -92,6 +93,7 @@ static struct {
 	const char *redis; /* NULL: an echo server */
 	uint32_t commands;
 	uint32_t keys;
+	bool has_size, has_commands; /* -s was told; -P or -k was */
 	int64_t duration;
 	int64_t requests; /* 0: as many as come in duration */
 	int64_t warm_up;
@@ -530,6 +532,7 @@ static void parse(int argc, char **argv)
 			break;
 		case 's':
 			options.size = (uint32_t)number(optarg, 1, 1 << 24);
+			options.has_size = true;
 			break;
 		case 'r':
 			options.redis = optarg;
@@ -538,9 +541,11 @@ static void parse(int argc, char **argv)
 			break;
 		case 'P':
 			options.commands = (uint32_t)number(optarg, 1, 1 << 16);
+			options.has_commands = true;
 			break;
 		case 'k':
 			options.keys = (uint32_t)number(optarg, 1, 1e9);
+			options.has_commands = true;
 			break;
 		case 'd':
 			options.duration = (int64_t)(number(optarg, 0.001, 1e6) * 1e9);
@@ -561,7 +566,7 @@ static void parse(int argc, char **argv)
 			usage();
 		}
 	}
-	if (optind != argc - 1)
+	if (optind != argc - 1 || (options.redis ? options.has_size : options.has_commands))
 		usage();
 	parse_address(argv[optind]);
 	if (options.threads > options.connections)

@@ -8,7 +8,7 @@
 #   httpd      examples/httpd, nginx, Go's net/http, under wrk -c64
 #   redisd     examples/redisd, redis-server, under redis-benchmark, without and with -P 16, and under our load
 #              generator, which costs less; with -P 16 also a server that keeps nothing and never waits (epoll):
-#              nobody can answer redis-benchmark's one thread faster
+#              about what the client can do, where each has a CPU for itself
 #   syscalls   system calls per request of all of these, counted by perf, or else by strace, which slows
 #              them so much that more requests come at a time
 #
@@ -333,6 +333,11 @@ ask_redisd_and_record() { # ask_redisd_and_record WHO COMMAND DEPTH
 	record redisd.txt "$2,-P,$3" "$1" "$(with_cpu "$cpu" "$line")"
 }
 
+load_redisd_and_record() { # load_redisd_and_record WHO COMMAND
+	line=$("$out/c/load" -c 64 -r "$2" -P 16 -k $keys -d "$duration" -p "$pid" 127.0.0.1:$port)
+	record redisd.txt "$2,-P,16,our,load" "$1" "${line%% rss-B*}"
+}
+
 measure_redisd() {
 	for who in $redisd_servers; do
 		start redisd $who || continue
@@ -344,9 +349,11 @@ measure_redisd() {
 		done
 		for command in set get; do
 			say "run $run of $runs: redisd, $command, -P 16, our load, $who"
-			fill_redisd || fail "$who does not take $keys values"
-			line=$("$out/c/load" -c 64 -r $command -P 16 -k $keys -d "$duration" -p "$pid" 127.0.0.1:$port)
-			record redisd.txt "$command,-P,16,our,load" $who "${line%% rss-B*}"
+			if fill_redisd; then
+				load_redisd_and_record $who $command
+			else
+				fail "$who does not take $keys values"
+			fi
 		done
 		stop
 	done
@@ -354,6 +361,7 @@ measure_redisd() {
 	for command in set get; do
 		say "run $run of $runs: redisd, $command, -P 16, a server that keeps nothing"
 		ask_redisd_and_record epoll $command 16
+		load_redisd_and_record epoll $command
 	done
 	stop
 }
@@ -484,7 +492,7 @@ if wanted syscalls; then trace_all; fi
 # --- the tables -----------------------------------------------------------------------------------------
 
 cpu_model=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
-echo "Median of $runs runs of $duration s (requests/s: lowest to highest); the servers by turns; client and server on one machine:"
+echo "Median of $runs runs of about $duration s (requests/s: lowest to highest); the servers by turns; client and server on one machine:"
 echo "$(nproc) CPUs ($cpu_model), Linux $(uname -r), $($cc --version | head -n 1)${go:+, $("$go" version)}."
 table() { # table SECTION BASE TITLE
 	[ -s "$out/$1.txt" ] || return
@@ -493,7 +501,7 @@ table() { # table SECTION BASE TITLE
 }
 table echo epoll "Echo, 64 bytes. Memory is what an idle connection adds to the server, at 1000 connections and more: resident set; share of memory (Pss) and page tables. CPU time is the server's."
 table httpd go "A file of 1 KiB, wrk -t1 -c64. nginx is set as Debian sets it; nginx-tuned has open_file_cache, reuseport and no sendfile, which for so small a file was its best."
-table redisd redis "redis-benchmark -c 64 -r $keys, and our load generator with as many connections and keys. epoll keeps nothing and never waits: what redis-benchmark itself can do."
+table redisd redis "redis-benchmark -c 64 -r $keys, and our load generator with as many connections and keys. With -P 16 a latency is that of sixteen. epoll keeps nothing and never waits: what the client can do, where each has a CPU for itself; its CPU is all that there is. What else used the CPUs is known for our load only."
 if [ -s "$out/syscalls.txt" ]; then
 	printf '\nSystem calls per request, counted by %s.\n\n| what | server | all | of these |\n|---|---|---:|---|\n' $tracer
 	cat "$out/syscalls.txt"

@@ -12,7 +12,8 @@
  *
  * Ends with status 0 when the other side has ended the connection (or reset it: then it says
  * "reset" on standard error), with 1 when the time is over. What cannot be sent any more is
- * dropped, and "not heard" said, once: what the other side had sent before is listened to.
+ * dropped, and "not heard" said, once, also where it is for a reset, which then is not told of
+ * again: what the other side had sent before is listened to.
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -113,6 +114,8 @@ static void talk(int fd)
 		struct pollfd p = {fd, hear_ms > now ? 0 : POLLIN, 0};
 		if (is_saying && next_ms <= now)
 			p.events |= POLLOUT;
+		if (!p.events) /* nor an end, which poll() would tell of again and again */
+			p.fd = -1;
 		if (poll(&p, 1, (int)(until - now)) < 0)
 			err(1, "poll");
 		if (p.revents & POLLOUT)
