@@ -6,12 +6,13 @@
  *
  * SR1  sched.is_start_wanted: no M was idle when one was wanted, and none has become idle since. As
  *      long as it is set, whoever would go idle takes an idle P instead and looks for work, and so
- *      does a new M when it starts: those who submit work rely on that, whether a thread can be
- *      had or not. When none could be had, sysmon asks again from time to time, also when all Ps
- *      are idle, as they are while all threads are in calls, and also for a timer that is not yet
- *      due or a descriptor, unless a keeper waits for them. If there may be none any more, since
- *      goro_maxthreads() was lowered meanwhile, that is the limit's fatal error, once something
- *      could run.
+ *      does a new M when it starts: those who submit work rely on that, whether a thread can be had
+ *      or not. When none could be had, sysmon asks again from time to time, also when all Ps are
+ *      idle, as they are while all threads are in calls, and also for a timer that is not yet due
+ *      or a descriptor, unless a keeper waits for them. Each time that none can be had, the keeper
+ *      is woken: it gave its P up, and looked, perhaps before the work was there. If there may be
+ *      none any more, since goro_maxthreads() was lowered meanwhile, that is the limit's fatal
+ *      error, once something could run.
  * SR2  Whoever has a P, or is sysmon, calls neither malloc, free nor pthread_create: a goroutine
  *      that was stopped (preempt.c) may hold the lock inside, and needs a P to go on. The starter
  *      may wait for it: it has nothing that anybody needs at that moment, since a P whose thread it
@@ -195,7 +196,8 @@ static void start_failed(int error)
 			 "goro: cannot create a thread (error %d): going on with %u; "
 			 "raise the limit of processes (ulimit -u) or of memory\n",
 			 -error, n_m);
-	sysmon_wake(); /* SR1: it may sleep since before the start was wanted */
+	keeper_break(); /* SR1: it may be the only M, and have looked before there was work */
+	sysmon_wake();  /* SR1: it may sleep since before the start was wanted */
 }
 
 static void start_one(void)

@@ -91,6 +91,40 @@ static void descriptors(void)
 SWEEP(descriptors)
 SWEEP_KIND(descriptors, epoll)
 
+/* ---- the only thread sleeps in the poller when work comes from outside ---- */
+
+static void *sends_soon(void *c)
+{
+	tap_pause(GORO_MS(20)); /* goro_read() parks meanwhile, or the run shows nothing */
+	goro_chan_send(c, &(int){MAIN_VALUE});
+	return NULL;
+}
+
+static int hears_from_outside(void *unused)
+{
+	int fd[2];
+	pthread_t thread;
+	(void)unused;
+	goro_chan *c = make_chan(sizeof(int), 0);
+	require_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+	if (c && is_added(fd[0]) && is_granted(goro_spawn(answers, (void *)(intptr_t)fd[0]))) {
+		require_eq(pthread_create(&thread, NULL, sends_soon, c), 0);
+		expect_eq(goro_get(c, int), MAIN_VALUE);
+		pthread_join(thread, NULL);
+	}
+	close(fd[1]);
+	wait_for(goro_count() == 1);
+	goro_chan_unref(c);
+	return MAIN_VALUE;
+}
+
+static void only_thread(void)
+{
+	run_main(hears_from_outside, NULL);
+}
+
+SWEEP_KIND(only_thread, clone)
+
 /* ---- accept while the poller cannot take it ---- */
 
 static int plain_listener(struct sockaddr_in *at)
