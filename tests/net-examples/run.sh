@@ -728,8 +728,9 @@ proxy_resets()
 }
 
 # A client that goes on sending, and takes what comes in bites three seconds apart, which is longer than -i: the
-# other direction moves hardly or not at all. That nothing ends it can only be seen by letting time pass. The file is more than all buffers on its way hold (tcp_wmem and tcp_rmem: tens of megabytes): httpd, once done
-# with it, would see that what follows is no request, and end the connection itself.
+# other direction moves hardly or not at all. That nothing ends it can only be seen by letting time pass. The file
+# is more than all buffers on its way hold (tcp_wmem and tcp_rmem: tens of megabytes): httpd, once done with it,
+# would see that what follows is no request, and end the connection itself.
 proxy_one_way()
 {
 	mkdir -p "$work/www"
